@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hist.h"
+
+#include <string.h>
+
+void
+hist_reset(struct hist *h)
+{
+	memset(h, 0, sizeof(*h));
+	h->min_ns = UINT64_MAX;
+}
+
+void
+hist_merge(struct hist *to, const struct hist *from)
+{
+	for (unsigned int i = 0; i < HIST_BINS; i++)
+		to->count[i] += from->count[i];
+	to->overflow += from->overflow;
+	to->total += from->total;
+	to->sum_ns += from->sum_ns;
+	if (from->min_ns < to->min_ns)
+		to->min_ns = from->min_ns;
+	if (from->max_ns > to->max_ns)
+		to->max_ns = from->max_ns;
+}
+
+uint64_t
+hist_bin_low(unsigned int bin)
+{
+	if (bin < HIST_EXACT)
+		return bin;
+	unsigned int octave = HIST_FIRST_OCTAVE + (bin - HIST_EXACT) / HIST_SUB;
+	uint64_t sub = (bin - HIST_EXACT) % HIST_SUB;
+	return (HIST_SUB + sub) << (octave - HIST_SUB_BITS);
+}
+
+uint64_t
+hist_bin_high(unsigned int bin)
+{
+	return hist_bin_low(bin + 1);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * io: forwards without looking at the packet, as testpmd's io mode does.
+ */
+#include "nf.h"
+
+extern const struct nf nf_io;
+
+static uint16_t
+io_process(struct rte_mbuf **pkts, uint16_t n)
+{
+	(void)pkts;
+	return n;
+}
+
+const struct nf nf_io = {
+	.name = "io",
+	.help = "forward untouched",
+	.process = io_process,
+};
