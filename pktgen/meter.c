@@ -6,6 +6,7 @@
 #include <rte_cycles.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "account.h"
 #include "clock.h"
@@ -14,6 +15,7 @@
 #include "stamp.h"
 
 #define BURST 64u
+#define SETTLE_LOOK_NS 1000000
 #define SERIES_MAX 4096u
 #define FLOWS_CAPACITY_MAX (1 << 24)
 
@@ -186,6 +188,20 @@ read_count(void *arg)
 	json_object_set_new(r->reply, "packets", json_integer((json_int_t)r->meter->packets));
 }
 
+struct settle {
+	const struct meter *meter;
+	uint64_t last_tsc; /* arrival of the last of our frames */
+	uint64_t now_tsc;
+};
+
+static void
+settle_look(void *arg)
+{
+	struct settle *s = arg;
+
+	s->last_tsc = s->meter->account.last_tsc;
+}
+
 static int
 need_armed(const struct meter *m, char error[CONTROL_ERROR_MAX])
 {
@@ -220,6 +236,34 @@ cmd_count(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 	return 0;
 }
 
+/* Waits until nothing of ours has come for silence_s; frames under way when a trial ends are its own. */
+static int
+cmd_settle(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
+{
+	struct meter *m = ctx;
+	const struct timespec nap = {.tv_nsec = SETTLE_LOOK_NS};
+	struct settle s = {.meter = m};
+	double silence_s = 0.02;
+	double max_s = 2;
+
+	if (need_armed(m, error) != 0 ||
+	    control_unpack(request, error, "{s?F,s?F!}", "silence_s", &silence_s, "max_s", &max_s) != 0)
+		return -1;
+	if (!(silence_s > 0 && silence_s <= max_s && max_s <= 60)) {
+		snprintf(error, CONTROL_ERROR_MAX, "allowed: 0 < silence_s <= max_s <= 60");
+		return -1;
+	}
+	uint64_t start = rte_rdtsc();
+	do {
+		nanosleep(&nap, NULL);
+		worker_call(&m->worker, settle_look, &s);
+		s.now_tsc = rte_rdtsc();
+	} while (clock_seconds(s.now_tsc - RTE_MAX(s.last_tsc, start)) < silence_s &&
+		 clock_seconds(s.now_tsc - start) < max_s);
+	bool silent = clock_seconds(s.now_tsc - RTE_MAX(s.last_tsc, start)) >= silence_s;
+	return json_object_set_new(reply, "silent", json_boolean(silent));
+}
+
 static int
 cmd_ports(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
 {
@@ -234,6 +278,7 @@ static const struct control_command commands[] = {
 	{"ports", "the ports and their links", cmd_ports},
 	{"arm", "epoch, [stream, flows, flow_table (flows to keep), interval_s]: forget all, count from now", cmd_arm},
 	{"count", "received_count and packets so far", cmd_count},
+	{"settle", "[silence_s, max_s]: wait until no more of ours comes", cmd_settle},
 	{"read", "[top]: everything since armed", cmd_read},
 	{.name = NULL},
 };

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""KVM or TCG? /dev/kvm may open, and even make a VM, while a guest kernel hangs under it. So KVM is believed only after
+our guest has booted under it; the verdict is kept, per kernel and QEMU, in the build folder.
+"""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness import host, qemu
+from harness.bed import Bed
+from harness.errors import CannotRun, CellFailed
+from harness.guest import RunningPeer
+from harness.plan import Image, Peer
+
+KVM = Path("/dev/kvm")
+
+
+def decide(bed: Bed, image: Image, folder: Path, logs: Path, say: Callable[[str], None]) -> str:
+    """"kvm" or "tcg" for this testbed. Takes at most the boot time-out (15 s), once. CannotRun if KVM is asked for and
+    does not work."""
+    if bed.accel == "tcg":
+        return "tcg"
+    works, why = _works(bed, image, folder, logs, say)
+    if works:
+        return "kvm"
+    if bed.accel == "kvm":
+        raise CannotRun(f"KVM was asked for (testbed key qemu.accel) and {why}: use \"auto\" or \"tcg\"")
+    say(f"guests run under TCG, QEMU's software emulation, which is slow: {why}")
+    return "tcg"
+
+
+def _works(bed: Bed, image: Image, folder: Path, logs: Path, say: Callable[[str], None]) -> tuple[bool, str]:
+    if not os.access(KVM, os.R_OK | os.W_OK):
+        return False, f"{KVM} is not there or not open to us"
+    binary = shutil.which(bed.qemu_binary) or bed.qemu_binary
+    key = f"{platform.release()} {host.sha256(binary)} {host.sha256(image.kernel)}"
+    cache = Path(image.build) / "kvm-verdict.json"
+    try:
+        verdicts = json.loads(cache.read_text())
+    except (OSError, ValueError):
+        verdicts = {}
+    if key not in verdicts:
+        say("trying whether a guest boots under KVM (at most 15 s, once)")
+        verdicts[key] = _boots(bed, image, folder, logs)
+        cache.write_text(json.dumps(verdicts, indent=1) + "\n")
+    return verdicts[key], f"no guest boots under {KVM} here (verdict kept in {cache})"
+
+
+def _boots(bed: Bed, image: Image, folder: Path, logs: Path) -> bool:
+    vm = qemu.Vm("kvm-try", bed.qemu_binary, "kvm", bed.guest_memory_mib, 0, image.kernel, image.initramfs,
+                 str(folder / "kvm.console"), str(folder / "kvm.control"), (), bed.ring_size, tuple(host.cpus()),
+                 hugetlb=False)
+    peer = Peer("kvm-try", "none", (), (), (), vm)
+    with ExitStack() as stack:
+        try:
+            RunningPeer(peer, logs, stack).boot(vm)
+        except CellFailed:
+            return False
+    return True

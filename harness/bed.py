@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Testbed files: which machine, CPUs, port kinds, guests' sizes, and further versions of switches. Read and checked
+here; testbed.py brings one up.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadInput
+from harness.schema import Field, check_keys, check_table, read_toml
+
+CORES = {
+    "cpus": Field(int, (), low=0, high=4095, many=True),
+    "switch_cpus": Field(int, 1, low=1, high=64),
+}
+PORTS = {"ring_size": Field(int, 1024, choices=(256, 512, 1024))}
+QEMU = {
+    "binary": Field(str, "qemu-system-x86_64"),
+    "accel": Field(str, "auto", choices=("auto", "kvm", "tcg")),
+    "memory_mib": Field(int, 384, low=192, high=65536),
+}
+SWITCH = {"driver": Field(str, required=True), "prefix": Field(str, "/usr")}
+
+
+@dataclass(frozen=True)
+class SwitchEntry:
+    """A named switch to compare: a driver, and where its version is installed."""
+
+    name: str
+    driver: str
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A checked testbed. `cpus` empty means: those this process may use."""
+
+    name: str
+    source: str
+    cpus: tuple[int, ...]
+    switch_cpus: int
+    ring_size: int
+    qemu_binary: str
+    accel: str
+    guest_memory_mib: int
+    switches: tuple[SwitchEntry, ...]
+
+
+def load(path: Path | None) -> Bed:
+    """The testbed of a file, or the default one of this machine. Raises BadInput."""
+    table: Mapping[str, Any] = read_toml(path) if path else {"name": "auto"}
+    where = str(path) if path else "default testbed"
+    check_keys(where, table, ["name", "cores", "ports", "qemu", "switch"])
+    if not isinstance(table.get("name"), str):
+        raise BadInput(f"{where}: key 'name' must be a string")
+    cores = check_table(f"{where}: [cores]", table.get("cores", {}), CORES)
+    ports = check_table(f"{where}: [ports]", table.get("ports", {}), PORTS)
+    qemu = check_table(f"{where}: [qemu]", table.get("qemu", {}), QEMU)
+    entries = table.get("switch", {})
+    if not isinstance(entries, Mapping):
+        raise BadInput(f"{where}: [switch.NAME] must be tables")
+    switches = tuple(
+        SwitchEntry(name, **check_table(f"{where}: [switch.{name}]", entry, SWITCH)) for name, entry in entries.items())
+    return Bed(table["name"], where, cores["cpus"], cores["switch_cpus"], ports["ring_size"], qemu["binary"],
+               qemu["accel"], qemu["memory_mib"], switches)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The control channel to our C programs: one JSON object a line (pktgen/control.h), over pipes or a unix socket."""
+
+import json
+import os
+import select
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.errors import CellFailed
+
+LINE_MAX = 64 << 20     # bytes of one reply: a histogram is some 100 kB
+CHECK_EVERY_S = 0.5
+
+
+class Channel:
+    """One peer's channel. `who` is for errors; `alive` raises if the peer's process has ended."""
+
+    def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[], None]) -> None:
+        self.who = who
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        self._alive = alive
+        self._buffer = b""
+        self._next_id = 0
+
+    def request(self, cmd: str, timeout_s: float, **arguments: Any) -> Mapping[str, Any]:
+        """Send a request and give its reply. CellFailed on a refusal, a time-out, or a dead peer."""
+        self._next_id += 1
+        line = json.dumps({"id": self._next_id, "cmd": cmd, **arguments}) + "\n"
+        try:
+            os.write(self._write_fd, line.encode())
+        except OSError as error:
+            self._alive()
+            raise CellFailed(f"{self.who}: control channel broken: {error}") from None
+        reply = self._next(timeout_s, f"answer to '{cmd}'", lambda o: o.get("id") == self._next_id)
+        if not reply.get("ok"):
+            raise CellFailed(f"{self.who} refused '{cmd}': {reply.get('error', 'no reason given')}")
+        return reply
+
+    def event(self, name: str, timeout_s: float) -> Mapping[str, Any]:
+        """Wait for an event of the peer."""
+        return self._next(timeout_s, f"event '{name}'", lambda o: o.get("event") == name)
+
+    def _next(self, timeout_s: float, what: str, wanted: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            line = self._line(deadline, timeout_s, what)
+            try:
+                message = json.loads(line)
+            except ValueError:
+                raise CellFailed(f"{self.who} sent a line that is no JSON: {line[:80]!r}") from None
+            if not isinstance(message, dict):
+                raise CellFailed(f"{self.who} sent a line that is no JSON object: {line[:80]!r}")
+            if message.get("event") in ("failed", "exited"):
+                self._alive()
+                raise CellFailed(f"{self.who} {message['event']}: {message.get('error', message)}")
+            if wanted(message):
+                return message
+
+    def _line(self, deadline: float, timeout_s: float, what: str) -> bytes:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > LINE_MAX:
+                raise CellFailed(f"{self.who} sent a line of over {LINE_MAX} bytes")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._alive()
+                raise CellFailed(f"{self.who} hangs: no {what} within {timeout_s:g} s")
+            if select.select([self._read_fd], [], [], min(left, CHECK_EVERY_S))[0]:
+                data = os.read(self._read_fd, 1 << 20)
+                if not data:
+                    self._alive()
+                    raise CellFailed(f"{self.who} closed its control channel before {what}")
+                self._buffer += data
+            else:
+                self._alive()
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line

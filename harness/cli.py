@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line. Exit status: 0 fine, 1 a cell failed or the machine cannot run it, 2 bad input, 130 interrupted."""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from harness import bed, figures, host, plan, run, scenario, table
+from harness.errors import BadInput, CannotRun
+from harness.plan import Cell, Setup
+from harness.switches import SWITCHES
+from harness.switches.base import Await, File, Step
+
+RUN_FOLDER = "$RUN"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse and do. Errors that are meant for people become one line on stderr."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.do(arguments)
+        return status
+    except BadInput as error:
+        print(f"vswbench: {error}", file=sys.stderr)
+        return 2
+    except (CannotRun, figures.FigureError) as error:
+        print(f"vswbench: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:         # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("vswbench: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vswbench", description="Benchmarks software virtual switches.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, do: Any, help_text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help_text, description=help_text)
+        sub.set_defaults(do=do)
+        return sub
+
+    for name, do, help_text in (("run", _run, "measure the cells of scenarios or suites"),
+                                ("plan", _plan, "print every cell and every command; starts nothing"),
+                                ("check", _check, "what is missing on this machine, with the cure")):
+        sub = command(name, do, help_text)
+        sub.add_argument("files", nargs="*" if name == "check" else "+", type=Path, metavar="FILE",
+                         help="scenario or suite (TOML)")
+        sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]",
+                         help="measure this switch instead of the scenario's; may be repeated")
+        sub.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
+        sub.add_argument("--json", action="store_true", help="for programs")
+        if name == "run":
+            sub.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
+                             help="where the run's folder is made (default results/)")
+    command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
+    sub = command("figures", _figures, "draw the figures of a run")
+    sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
+    return parser
+
+
+def _cells(arguments: argparse.Namespace) -> tuple[list[Cell], bed.Bed]:
+    the_bed = bed.load(arguments.testbed)
+    scenarios = [s for file in arguments.files for s in scenario.load(file)]
+    usable = host.cpus()
+    if absent := sorted(set(the_bed.cpus) - set(usable)):
+        raise BadInput(f"{the_bed.source}: [cores]: key 'cpus' names CPU {absent[0]}: this process may use {usable}")
+    return plan.expand(scenarios, the_bed, the_bed.cpus or usable, arguments.switch), the_bed
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    cells, the_bed = _cells(arguments)
+    console = Console(stderr=arguments.json, highlight=False)
+    sources = {str(f): f.read_text(encoding="utf-8") for f in [*arguments.files, *filter(None, [arguments.testbed])]}
+    folder, outcomes = run.run(arguments.files[0].stem, cells, the_bed, arguments.out,
+                               lambda line: console.print(line, markup=False, soft_wrap=True), sources)
+    drawn = _draw(folder, console) if any(o.status == "ok" for o in outcomes) else []
+    if arguments.json:
+        print(json.dumps({"run": str(folder), "figures": [str(p) for p in drawn],
+                          "cells": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}))
+    else:
+        table.show(outcomes, console)
+        console.print(f"results: {folder}", markup=False, soft_wrap=True)
+        for path in drawn:
+            if path.suffix in (".pdf", ".png"):
+                console.print(f"figure:  {path}", markup=False, soft_wrap=True)
+    if len(outcomes) < len(cells):
+        return 130
+    return 1 if any(o.status in ("failed", "invalid") for o in outcomes) else 0
+
+
+def _draw(folder: Path, console: Console) -> list[Path]:
+    try:
+        return figures.draw(folder)
+    except figures.FigureError as error:
+        console.print(f"no figure: {error}", markup=False)
+        return []
+
+
+def _figures(arguments: argparse.Namespace) -> int:
+    for path in figures.draw(arguments.run):
+        print(path)
+    return 0
+
+
+def _setup_of(cell: Cell, the_bed: bed.Bed) -> Setup:
+    return plan.setup(cell, the_bed, run.image(), RUN_FOLDER, "tcg" if the_bed.accel == "auto" else the_bed.accel)
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    cells, the_bed = _cells(arguments)
+    if arguments.json:
+        print(json.dumps([_cell_json(cell, the_bed) for cell in cells], indent=1))
+        return 0
+    for cell in cells:
+        print(f"# {cell.id}: {cell.switch.name}, {cell.title}"
+              + (" [oversubscribed]" if cell.cores.oversubscribed else ""))
+        print(f"n/a: {cell.unsupported}\n" if cell.unsupported else _commands(_setup_of(cell, the_bed)))
+    print(f"# {len(cells)} cells; about {sum(map(_seconds, cells)) / 60:.0f} min, of which "
+          f"{sum(map(_traffic_s, cells)) / 60:.0f} min traffic")
+    return 0
+
+
+def _traffic_s(cell: Cell) -> float:
+    s = cell.search
+    with_latency = cell.topology.flows[0].tx[0] == cell.topology.flows[0].rx[0]
+    latency_s = len(s.latency_at_rplus) * s.latency_trial_s if with_latency else 0
+    return 0.0 if cell.unsupported else s.warmup_s + s.trials * s.trial_s + latency_s
+
+
+def _seconds(cell: Cell) -> float:
+    """With coming up and down: some 4 s, and a boot where there are VMs."""
+    return _traffic_s(cell) + (0 if cell.unsupported else 12 if cell.guest == "qemu" else 4)
+
+
+def _commands(setup: Setup) -> str:
+    lines = [f"hugepages of 2 MiB: {setup.hugepages}"]
+    for peer in setup.peers:
+        if peer.vm:
+            lines.append(f"start {peer.name} (VM): {shlex.join(plan.qemu.argv(peer.vm))}")
+            lines.append(f"  in it: {shlex.join(peer.argv)}")
+        else:
+            lines.append(f"start {peer.name}: {shlex.join(peer.argv)}")
+    lines += [_step(step) for step in (*setup.launch, *setup.wire)]
+    return "\n".join(lines) + "\n"
+
+
+def _step(step: Step) -> str:
+    if isinstance(step, File):
+        return f"write {step.path}:\n{step.text}"
+    if isinstance(step, Await):
+        return f"wait for {step.path}"
+    env = "".join(f"{key}={shlex.quote(value)} " for key, value in step.env)
+    verb = "run" if not hasattr(step, "ready") else "start"
+    return f"{verb} {env}{shlex.join(step.argv)}"
+
+
+def _cell_json(cell: Cell, the_bed: bed.Bed) -> dict[str, Any]:
+    setup = None if cell.unsupported else asdict(_setup_of(cell, the_bed))
+    return {"cell": asdict(cell), "setup": setup}
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    """Without files: of the quick suite."""
+    arguments.files = arguments.files or [run.ROOT / "scenarios" / "suites" / "quick.toml"]
+    cells, the_bed = _cells(arguments)
+    checks = run.check_switches(cells)
+    lines = run.missing(cells, checks, the_bed)
+    if arguments.json:
+        print(json.dumps({"missing": lines, "switches": {name: asdict(c) for name, c in checks.items()}}))
+    else:
+        for name, check in checks.items():
+            print(f"{name}: {check.version if not check.missing else 'missing'}")
+        for line in lines:
+            print(f"missing: {line}")
+        print("this machine can run it" if not lines else "this machine cannot run it yet")
+    return 1 if lines else 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    files = sorted((run.ROOT / "scenarios").glob("**/*.toml"))
+    scenarios = {str(f.relative_to(run.ROOT)): _purpose(f) for f in files if "testbeds" not in f.parts}
+    if arguments.json:
+        print(json.dumps({"switches": [d.name for d in SWITCHES], "scenarios": scenarios}))
+        return 0
+    print("switches:")
+    for driver in SWITCHES:
+        check = driver.check("/usr")
+        print(f"  {driver.name:12} {check.version if not check.missing else 'missing: ' + check.missing}"
+              f"  (ports: {', '.join(driver.ports)})")
+    print("scenarios:")
+    for name, purpose in scenarios.items():
+        print(f"  {name:32} {purpose}")
+    return 0
+
+
+def _purpose(file: Path) -> str:
+    """The first comment line of a scenario behind its licence line."""
+    lines = [line.lstrip("# ") for line in file.read_text().splitlines() if line.startswith("#")]
+    return next((line for line in lines if line and not line.startswith("SPDX")), "")

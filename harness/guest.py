@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Peers at work: the generator and the guests, as processes on the host or in a VM. Each ends up as a Channel to one of
+our programs. start() does not wait; ready() does.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from harness import qemu
+from harness.channel import Channel
+from harness.errors import CellFailed
+from harness.plan import Peer
+from harness.proc import Process, wait_until
+
+PROGRAM_READY_S = 30.0
+BOOT_S = {"kvm": 15.0, "tcg": 60.0}
+
+
+class RunningPeer:
+    """A started peer. Everything is put on `stack`, to be stopped with it."""
+
+    def __init__(self, peer: Peer, log_folder: Path, stack: ExitStack) -> None:
+        self.peer = peer
+        self.channel: Channel | None = None
+        self.ready_event: Mapping[str, Any] = {}
+        self._stack = stack
+        log = log_folder / f"{peer.name}.log"
+        if peer.vm:
+            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.cpus)
+        else:
+            self.process = Process(peer.name, peer.argv, log, env=dict(peer.env), piped=True)
+        stack.callback(self.process.stop)
+
+    def ready(self) -> None:
+        """Wait for the program's ready event (in a VM: boot, then start it)."""
+        if self.peer.vm:
+            self.boot(self.peer.vm)
+            assert self.channel
+            self.channel.request("exec", PROGRAM_READY_S, argv=list(self.peer.argv))
+        else:
+            pipe_in, pipe_out = self.process.popen.stdout, self.process.popen.stdin
+            assert pipe_in and pipe_out
+            self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self.process.check_alive)
+        assert self.channel
+        self.ready_event = self.channel.event("ready", PROGRAM_READY_S)
+
+    def boot(self, vm: qemu.Vm) -> None:
+        """Wait until the guest's init answers."""
+        connection = self._connect(vm)
+        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), self.process.check_alive)
+        try:
+            self.channel.event("booted", BOOT_S[vm.accel])
+        except CellFailed as failure:
+            raise CellFailed(f"{failure}; console: {vm.console_log}{_last_line(Path(vm.console_log))}") from None
+
+    def _connect(self, vm: qemu.Vm) -> socket.socket:
+        """QEMU makes the control socket early, but answers on it only when all its NICs have been connected."""
+        path = Path(vm.control_socket)
+        wait_until(path.exists, PROGRAM_READY_S, f"{vm.name}: control socket of QEMU", [self.process])
+        connection = self._stack.enter_context(socket.socket(socket.AF_UNIX))
+        connection.connect(os.fspath(path))
+        return connection
+
+    def links_up(self) -> bool:
+        assert self.channel
+        return all(port["link_up"] for port in self.channel.request("ports", PROGRAM_READY_S)["ports"])
+
+
+def _last_line(console: Path) -> str:
+    try:
+        lines = [line.strip() for line in console.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return f" ({lines[-1][:200]})" if lines else " (empty)"

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The machine: its lock, its hugepages, what a killed run left behind, and its facts.
+
+Everything of a run lives in one folder with mode 0700 under /run (for root; else under the temporary folder). Its path
+is short, since unix sockets need that. What has to be undone after a SIGKILL stands in `undo.json` there; the next run
+does it. Processes need no list: the kernel kills them with the harness (proc.py).
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import CannotRun
+
+HUGEPAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
+HUGEPAGE_SPARE = 32         # DPDK rounds its memory up to whole pages here and there
+MEMORY_SPARE_MIB = 512      # left to the rest of the machine
+PREFIX = "vswbench-"
+
+
+def runtime_root() -> Path:
+    """/run for root, else the temporary folder."""
+    return Path("/run") if os.geteuid() == 0 else Path(tempfile.gettempdir())
+
+
+def lock_path() -> Path:
+    return runtime_root() / f"vswbench.{os.geteuid()}.lock"
+
+
+@contextmanager
+def hold_machine(what: str) -> Iterator[None]:
+    """Be the only run on this machine. CannotRun says who holds it otherwise. The kernel drops the lock if we die."""
+    fd = os.open(lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotRun(f"another run holds this machine: {file.read().strip() or 'unknown'}; "
+                            "wait for it, or stop it") from None
+        file.truncate()
+        file.write(f"pid {os.getpid()}, {what}\n")
+        file.flush()
+        yield
+        file.seek(0)
+        file.truncate()
+
+
+@contextmanager
+def run_folder(run_id: str) -> Iterator[Path]:
+    """The run's own folder for sockets and the like, taken away at the end. Clears what killed runs left first; call it
+    while holding the machine."""
+    for old in runtime_root().glob(PREFIX + "*"):
+        if old.is_dir() and not old.is_symlink() and old.stat().st_uid == os.geteuid():
+            undo_leftover(old)
+    folder = runtime_root() / (PREFIX + hashlib.sha256(run_id.encode()).hexdigest()[:8])
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def undo_leftover(folder: Path) -> None:
+    """Undo what stands in a killed run's undo.json, then remove its folder."""
+    try:
+        undo = json.loads((folder / "undo.json").read_text())
+        pages = undo.get("hugepages_count")
+        if isinstance(pages, int) and 0 <= pages < hugepages("nr"):
+            _write_hugepages(pages)
+    except (OSError, ValueError, AttributeError):
+        pass        # it had nothing to undo, or was killed before it could write it
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def hugepages(which: str) -> int:
+    """2 MiB pages: "nr" there are, "free" of them. 0 if the kernel has none."""
+    try:
+        return int((HUGEPAGES / f"{which}_hugepages").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _write_hugepages(count: int) -> None:
+    (HUGEPAGES / "nr_hugepages").write_text(str(count))
+
+
+@contextmanager
+def enough_hugepages(needed: int, folder: Path, say: Any) -> Iterator[None]:
+    """See that `needed` 2 MiB pages are free; raise the number if not, and put it back at the end. `say` gets a line
+    when something is changed. CannotRun if it cannot be."""
+    before, free = hugepages("nr"), hugepages("free")
+    if needed == 0 or free >= needed + HUGEPAGE_SPARE:
+        yield
+        return
+    wanted = before + needed + HUGEPAGE_SPARE - free
+    check_hugepages_possible(needed)
+    (folder / "undo.json").write_text(json.dumps({"hugepages_count": before}))
+    say(f"hugepages: {free} of 2 MiB are free, {needed + HUGEPAGE_SPARE} are needed: raising their number from {before} to "
+        f"{wanted}, and back at the end")
+    try:
+        _write_hugepages(wanted)
+        if hugepages("free") < needed:
+            raise CannotRun(f"the kernel gave only {hugepages('nr')} of {wanted} hugepages (memory is short or in pieces): "
+                            "stop other programs, or reserve them at boot with hugepages=N")
+        yield
+    finally:
+        _write_hugepages(before)
+
+
+def check_hugepages_possible(needed: int) -> None:
+    """CannotRun with the cure if `needed` more 2 MiB pages cannot be had."""
+    if not HUGEPAGES.is_dir():
+        raise CannotRun("this kernel has no 2 MiB hugepages (CONFIG_HUGETLBFS): use another kernel, or the null switch")
+    if os.geteuid() != 0:
+        raise CannotRun(f"{needed} free hugepages are needed and only root can reserve them: run as root, or the null "
+                        "switch (scenarios/null.toml)")
+    short = max(0, needed + HUGEPAGE_SPARE - hugepages("free"))
+    if memory_mib("MemAvailable") < 2 * short + MEMORY_SPARE_MIB:
+        raise CannotRun(f"too little memory: {2 * short} MiB of hugepages are missing and {memory_mib('MemAvailable')} MiB "
+                        "are available: measure fewer guests, or use a larger machine")
+
+
+def memory_mib(what: str) -> int:
+    """A line of /proc/meminfo in MiB."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == what:
+            return int(value.split()[0]) // 1024
+    return 0
+
+
+def cpus() -> list[int]:
+    """CPUs that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Of a file; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def facts() -> Mapping[str, Any]:
+    """What a reader of the results needs to know of the machine (RFC 8204 section 3.3)."""
+    cpuinfo = dict(line.split(":", 1) for line in _read("/proc/cpuinfo").split("\n\n")[0].splitlines() if ":" in line)
+    info = {key.strip(): value.strip() for key, value in cpuinfo.items()}
+    vulnerabilities = Path("/sys/devices/system/cpu/vulnerabilities")
+    return {
+        "cpu_model": info.get("model name", ""), "cpu_microcode": info.get("microcode", ""),
+        "cpu_count": os.cpu_count(), "cpus_usable": cpus(), "hypervisor": "hypervisor" in info.get("flags", "").split(),
+        "kernel": platform.release(), "kernel_cmdline": _read("/proc/cmdline"), "memory_mib": memory_mib("MemTotal"),
+        "hugepages_2mib_count": hugepages("nr"),
+        "transparent_hugepages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "clocksource": _read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "smt_active": _read("/sys/devices/system/cpu/smt/active"), "load_average": list(os.getloadavg()),
+        "vulnerabilities": {p.name: _read(str(p)) for p in sorted(vulnerabilities.glob("*"))},
+    }

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Command lines of our own C programs (pktgen, meter, vnf), as values. Pure.
+
+DPDK processes share nothing: `--in-memory` (no files in a hugetlbfs), `--single-file-segments` (virtio-user can hand
+at most 8 file descriptors to the switch), `--no-pci`, an own `--file-prefix`.
+"""
+
+from collections.abc import Sequence
+
+PROCESS_MIB = 128       # two pools of packet buffers for two ports of 1024 descriptors, twice over
+
+
+def lcores(control_cpu: int, worker_cpus: Sequence[int]) -> str:
+    """EAL's --lcores: lcore 0 serves the control channel, lcores 1.. poll; several may share a CPU."""
+    return ",".join(f"{i}@{cpu}" for i, cpu in enumerate((control_cpu, *worker_cpus)))
+
+
+def mac(peer: str, port: int) -> str:
+    """The MAC address of a peer's port: locally administered, a function of the topology alone."""
+    number = 0 if peer == "generator" else int(peer.removeprefix("guest"))
+    return f"02:76:73:77:{number:02x}:{port:02x}"
+
+
+def virtio_user(index: int, socket: str, address: str, ring_size: int) -> str:
+    """A vhost-user port seen from outside the switch. We own the socket (server), the switch connects: so a switch
+    can be restarted, and every switch finds the same peer."""
+    return f"net_virtio_user{index},path={socket},server=1,queues=1,queue_size={ring_size},mac={address}"
+
+
+def host_eal(prefix: str, control_cpu: int, worker_cpu: int, vdevs: Sequence[str]) -> list[str]:
+    """EAL options of a program on the host; it polls on one CPU."""
+    argv = ["--lcores", lcores(control_cpu, [worker_cpu]), "--in-memory", "--single-file-segments", "--no-pci",
+            "--no-telemetry", "-m", str(PROCESS_MIB), "--file-prefix", prefix]
+    for vdev in vdevs:
+        argv += ["--vdev", vdev]
+    return argv
+
+
+def wired_eal(prefix: str, control_cpu: int, worker_cpu: int) -> list[str]:
+    """EAL options where ports are joined in memory: neither hugepages nor root are needed."""
+    return ["--lcores", lcores(control_cpu, [worker_cpu]), "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
+            "-m", str(PROCESS_MIB), "--file-prefix", prefix]
+
+
+def guest_eal() -> list[str]:
+    """EAL options of a program in a VM with two virtual CPUs; its ports are the bound PCI NICs."""
+    return ["--lcores", "0@0,1@1", "--in-memory", "--no-telemetry"]
+
+
+def own(role: str, nf: str, idle: str, ring_size: int) -> list[str]:
+    """Options of the program itself, behind "--"."""
+    argv = ["--", "--idle", idle, "--ring-size", str(ring_size)]
+    return argv + ["--nf", nf] if role == "vnf" else argv

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A run on disk: trials.csv, results.csv, latency.csv, ports.csv, run.json, logs/. Every row is flushed the moment it is
+known, so that a run that dies keeps what it measured.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.plan import Cell
+from harness.search import Result
+from harness.switches.base import PortCounters
+from harness.trial import Trial
+
+SCHEMA_VERSION = 1
+
+CELL = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "accel",
+        "frame_bytes", "flows")
+TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CELL, "intended_pps", "intended_s",
+          "sent_count", "received_count", "lost_count", "unsent_count", "duplicate_count", "reordered_count", "rx_pps",
+          "loss_ratio", "latency_min_ns", "latency_p50_ns", "latency_p99_ns", "latency_p999_ns", "latency_max_ns",
+          "status", "flags", "stale_count", "foreign_count", "gap_max_ns", "stall_ns", "involuntary_switches_count",
+          "scenario", "reason")
+RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
+           "scenario", "reason")
+LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
+PORTS = ("run_id", "cell_id", "switch", "port", "rx_count", "tx_count", "dropped_count")
+
+
+class Table:
+    """An append-only CSV file with a header row, flushed per row (RFC 4180; empty = missing)."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._file = path.open("x", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, columns, restval="", extrasaction="raise", lineterminator="\r\n")
+        self._writer.writeheader()
+        self._file.flush()
+
+    def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self._writer.writerow({key: _text(value) for key, value in row.items()})
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _text(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return repr(round(value, 9))
+    if isinstance(value, (tuple, list)):
+        return ";".join(map(str, value))
+    return value
+
+
+class Record:
+    """The results folder of one run."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self.folder = folder
+        self.run_id = run_id
+        self.logs = folder / "logs"
+        self.logs.mkdir(parents=True)
+        self._trials = Table(folder / "trials.csv", TRIALS)
+        self._results = Table(folder / "results.csv", RESULTS)
+        self._latency = Table(folder / "latency.csv", LATENCY)
+        self._ports = Table(folder / "ports.csv", PORTS)
+        self._trial_count = 0
+
+    def close(self) -> None:
+        for table in (self._trials, self._results, self._latency, self._ports):
+            table.close()
+
+    def log_folder(self, cell: Cell) -> Path:
+        folder = self.logs / cell.id
+        folder.mkdir()
+        return folder
+
+    def write_json(self, name: str, value: Any) -> None:
+        """run.json and the like, replaced as a whole."""
+        path = self.folder / name
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(value, indent=1, sort_keys=True, default=_jsonable) + "\n", encoding="utf-8")
+        part.replace(path)
+
+    def trial(self, cell: Cell, version: str, accel: str, trial: Trial) -> None:
+        self._trial_count += 1
+        trial_id = f"{self._trial_count:05d}"
+        row = {
+            "run_id": self.run_id, "trial_id": trial_id, "cell_id": cell.id, "phase": trial.request.phase, "block": 1,
+            "started_utc": trial.started_utc, **_cell_columns(cell, version, accel), "intended_pps": trial.intended_pps,
+            "intended_s": trial.request.duration_s, "sent_count": trial.sent_count,
+            "received_count": trial.received_count, "lost_count": trial.lost_count,
+            "unsent_count": trial.unsent_count, "duplicate_count": trial.duplicate_count,
+            "reordered_count": trial.reordered_count, "rx_pps": trial.rx_pps, "loss_ratio": trial.loss_ratio,
+            "latency_min_ns": trial.latency_min_ns, "latency_p50_ns": trial.latency_ns(0.50),
+            "latency_p99_ns": trial.latency_ns(0.99), "latency_p999_ns": trial.latency_ns(0.999),
+            "latency_max_ns": trial.latency_max_ns, "status": trial.status, "flags": trial.flags,
+            "stale_count": trial.stale_count, "foreign_count": trial.foreign_count,
+            "gap_max_ns": trial.loop.get("gap_max_ns"), "stall_ns": trial.loop.get("stall_ns"),
+            "involuntary_switches_count": trial.loop.get("involuntary_switches"), "scenario": cell.scenario,
+        }
+        self._trials.rows([row])
+        self._latency.rows({"trial_id": trial_id, "bin_low_ns": low, "bin_high_ns": high, "count": count}
+                           for low, high, count in trial.bins)
+
+    def results(self, cell: Cell, version: str, accel: str, results: Iterable[Result]) -> None:
+        self._results.rows({
+            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, accel), "metric": r.metric,
+            "value": r.value, "ci_low": r.ci_low, "ci_high": r.ci_high, "unit": r.unit, "n": r.n, "status": r.status,
+            "flags": r.flags, "scenario": cell.scenario} for r in results)
+
+    def no_result(self, cell: Cell, version: str, status: str, reason: str, flags: Sequence[str]) -> None:
+        """A cell without figures: `status` unsupported or failed, with the reason."""
+        self._results.rows([{
+            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, ""), "metric": "rplus_pps",
+            "unit": "pps", "n": 0, "status": status, "flags": flags, "scenario": cell.scenario, "reason": reason}])
+
+    def ports(self, cell: Cell, counters: Iterable[PortCounters]) -> None:
+        self._ports.rows({"run_id": self.run_id, "cell_id": cell.id, "switch": cell.switch.name, **asdict(c)}
+                         for c in counters)
+
+
+def _cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
+    return {"switch": cell.switch.name, "switch_version": version, "topology": cell.topology.name, "guest": cell.guest,
+            "nf": cell.nf, "chain_length": cell.chain_length, "direction": cell.direction, "port_kind": cell.port_kind,
+            "accel": accel, "frame_bytes": cell.frame_bytes, "flows": cell.flows}
+
+
+def _jsonable(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else asdict(value)

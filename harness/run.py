@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A run: every cell of the plan, one after the other, each on a testbed of its own; failures stay with their cell."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from harness import accel, bed, host, plan, search
+from harness.errors import CannotRun, CellFailed
+from harness.interrupts import Interrupted, Interrupts
+from harness.plan import Cell, Image
+from harness.record import SCHEMA_VERSION, Record
+from harness.scenario import fingerprint
+from harness.search import Result
+from harness.switches import find
+from harness.switches.base import Check
+from harness.testbed import up as real_up
+from harness.topology import GENERATOR
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("VSWBENCH_BUILD", ROOT / "build"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell. status: ok, invalid, unsupported, failed."""
+
+    cell: Cell
+    status: str
+    reason: str
+    results: Sequence[Result] = ()
+    flags: Sequence[str] = ()
+
+
+def image() -> Image:
+    """Where set-up has put what the peers are made of."""
+    return Image(str(BUILD), str(BUILD / "guest" / "vmlinux"), str(BUILD / "guest" / "initramfs.cpio"))
+
+
+def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:
+    """What check() says of every switch that the cells need, by the switch's name."""
+    entries = {cell.switch.name: cell.switch for cell in cells if not cell.unsupported}
+    checks = {}
+    for name, entry in entries.items():
+        driver = find(entry.driver)
+        assert driver
+        checks[name] = driver.check(entry.prefix)
+    return checks
+
+
+def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed) -> list[str]:
+    """What this machine lacks for the cells: one line each, with the cure."""
+    lines = [f"switch {name}: {check.missing}" for name, check in checks.items() if check.missing]
+    cells = [cell for cell in cells if not cell.unsupported]
+    where = image()
+    needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
+    if any(cell.guest == "qemu" for cell in cells):
+        needed += [where.kernel, where.initramfs]
+    lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
+    pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
+    if pages:
+        try:
+            host.check_hugepages_possible(pages)
+        except CannotRun as why:
+            lines.append(str(why))
+    return lines
+
+
+def _hugepages(cell: Cell, the_bed: bed.Bed) -> int:
+    return plan.setup(cell, the_bed, image(), "/", "tcg").hugepages
+
+
+def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],
+        sources: Mapping[str, Any], up: Any = real_up) -> tuple[Path, list[Outcome]]:
+    """Measure all cells; gives the results folder and what became of each. CannotRun before anything is started."""
+    simulated = up is not real_up
+    checks = check_switches(cells) if not simulated else {c.switch.name: Check("simulated") for c in cells}
+    if not simulated and (lines := missing(cells, checks, the_bed)):
+        raise CannotRun("this machine cannot run it yet:\n  " + "\n  ".join(lines))
+    started = datetime.now(timezone.utc)
+    run_id = f"{started:%Y%m%dT%H%M%SZ}-{name}-{fingerprint([str(started), secrets.token_hex(4)])}"
+    with ExitStack() as stack:
+        stack.enter_context(host.hold_machine(f"results in {out / run_id}"))
+        folder = stack.enter_context(host.run_folder(run_id))
+        record = Record(out / run_id, run_id)
+        stack.callback(record.close)
+        interrupts = Interrupts()
+        stack.callback(interrupts.restore)
+        pages = 0 if simulated else max((_hugepages(c, the_bed) for c in cells if not c.unsupported), default=0)
+        stack.enter_context(host.enough_hugepages(pages, folder, say))
+        job = _Job(cells, the_bed, record, folder, checks, say, interrupts, up)
+        summary = {"run_id": run_id, "name": name, "schema_version": SCHEMA_VERSION, "started_utc": started.isoformat(),
+                   "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
+                   "cells": [c.id for c in cells], "testbed": the_bed, "state": "running"}
+        record.write_json("run.json", summary)
+        outcomes = job.all_cells()
+        ended = datetime.now(timezone.utc)
+        summary |= {"state": "complete" if len(outcomes) == len(cells) else "interrupted", "accel": job.accel,
+                    "ended_utc": ended.isoformat(), "duration_s": (ended - started).total_seconds(),
+                    "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}
+        record.write_json("run.json", summary)
+    return out / run_id, outcomes
+
+
+def _versions(checks: Mapping[str, Check]) -> Mapping[str, Any]:
+    commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True,
+                            check=False).stdout.strip()
+    ours = {role: host.sha256(BUILD / role) for role in ("pktgen", "meter", "vnf")}
+    switches = {name: {"version": c.version, "sha256": {f: host.sha256(f) for f in c.files}} for name, c in checks.items()}
+    return {"vswbench": commit, "sha256": ours, "switches": switches}
+
+
+@dataclass
+class _Job:
+    """The state of a run: what its cells share."""
+
+    cells: Sequence[Cell]
+    bed: bed.Bed
+    record: Record
+    folder: Path
+    checks: Mapping[str, Check]
+    say: Callable[[str], None]
+    interrupts: Interrupts
+    up: Any
+    accel: str = ""
+
+    def all_cells(self) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for number, cell in enumerate(self.cells, start=1):
+            self.say(f"[{number}/{len(self.cells)}] {cell.switch.name}: {cell.title}")
+            outcome, ends_run = self._one(cell, self.folder / f"c{number}")
+            outcomes.append(outcome)
+            self.say("    " + describe(outcome))
+            if ends_run:
+                self.say(f"the run ends here: {len(self.cells) - number} cells were not measured")
+                break
+        return outcomes
+
+    def _one(self, cell: Cell, folder: Path) -> tuple[Outcome, bool]:
+        """A cell's outcome, and whether the run ends with it."""
+        version = self.checks[cell.switch.name].version if cell.switch.name in self.checks else ""
+        flags = ["oversubscribed"] if cell.cores.oversubscribed else []
+        if cell.unsupported:
+            self.record.no_result(cell, version, "unsupported", cell.unsupported, flags)
+            return Outcome(cell, "unsupported", cell.unsupported), False
+        try:
+            results = self._measure(cell, version, folder)
+        except (CellFailed, Interrupted) as why:
+            self.record.no_result(cell, version, "failed", str(why), flags)
+            return Outcome(cell, "failed", str(why), flags=flags), isinstance(why, Interrupted) and why.ends_run
+        status = "ok" if all(r.status == "ok" for r in results) else "invalid"
+        every_flag = tuple(dict.fromkeys(flag for r in results for flag in r.flags))
+        return Outcome(cell, status, "", results, every_flag), self.interrupts.ending() is not None
+
+    def _measure(self, cell: Cell, version: str, folder: Path) -> list[Result]:
+        logs = self.record.log_folder(cell)
+        folder.mkdir()
+        if cell.guest == "qemu" and not self.accel:
+            self.accel = accel.decide(self.bed, image(), folder, logs, self.say) if self.up is real_up else "tcg"
+        setup = plan.setup(cell, self.bed, image(), str(folder), self.accel or "tcg")
+        with ExitStack() as stack, self.interrupts.armed():
+            testbed = stack.enter_context(self.up(cell, setup, logs))
+            with_latency = cell.topology.flows[0].tx[0] == cell.topology.flows[0].rx[0] == GENERATOR
+            steps = search.run(cell.search, with_latency)
+            results = self._search(cell, version, testbed, steps)
+            self.record.ports(cell, testbed.counters())
+        self.record.results(cell, version, testbed.accel(), results)
+        return results
+
+    def _search(self, cell: Cell, version: str, testbed: Any, steps: search.Steps) -> list[Result]:
+        """Drive the search: every trial is on disk before the next one starts."""
+        try:
+            request = next(steps)
+            while True:
+                trial = testbed.measure(request)
+                self.record.trial(cell, version, testbed.accel(), trial)
+                request = steps.send(trial)
+        except StopIteration as done:
+            results: list[Result] = done.value
+            return results
+
+
+def describe(outcome: Outcome) -> str:
+    """A cell's outcome in a line."""
+    if outcome.status in ("failed", "unsupported"):
+        return f"{'n/a' if outcome.status == 'unsupported' else 'FAILED'}: {outcome.reason}"
+    values = {r.metric: r for r in outcome.results}
+    rplus = values["rplus_pps"]
+    if rplus.value is None:
+        return f"{outcome.status}: no valid trial; flags: {', '.join(outcome.flags)}"
+    text = f"R+ {rplus.value / 1e6:.3f} Mpps per direction (n={rplus.n})"
+    for key, r in values.items():
+        if key.startswith("latency_p50_ns@") and r.value is not None:
+            text += f", p50 {r.value / 1e3:.1f} us at {key.partition('@')[2]}"
+    return text + (f"  [{', '.join(outcome.flags)}]" if outcome.flags else "")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Scenario files: what to measure. Read and checked here, wholly, before anything is started.
+
+A scenario is a TOML file with the tables below; where a list is welcome, the cells are the cross product.
+A suite is a TOML file with `scenarios = [files]` and, optionally, an [override] laid on each of them.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadInput
+from harness.schema import Field, check_keys, check_table, merge, read_toml
+from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
+
+PORT_KINDS = ("vhost-user", "ring")
+NFS = ("io", "macswap")
+SEARCHES = ("rplus",)
+
+MATRIX = {
+    "topology": Field(str, choices=TOPOLOGIES, many=True, required=True),
+    "direction": Field(str, ("one-way",), choices=DIRECTIONS, many=True),
+    "guest": Field(str, ("none",), choices=GUESTS, many=True),
+    "nf": Field(str, ("io",), choices=NFS, many=True),
+    "chain_length": Field(int, (1,), low=1, high=CHAIN_MAX, many=True),
+    "frame_bytes": Field(int, (64,), low=64, high=1518, many=True),
+    "flows": Field(int, (1,), low=1, high=16_777_216, many=True),
+    "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
+    "switch": Field(str, (), many=True),
+}
+SEARCH = {
+    "kind": Field(str, "rplus", choices=SEARCHES),
+    "trials": Field(int, 3, low=1, high=1000),
+    "trial_s": Field(float, 1.0, low=0.01, high=3600),
+    "warmup_s": Field(float, 0.5, low=0, high=3600),
+}
+LATENCY = {
+    "at_rplus": Field(float, (), low=0.0001, high=2.0, many=True),
+    "trial_s": Field(float, 1.0, low=0.01, high=3600),
+}
+TABLES = {"matrix": MATRIX, "search": SEARCH, "latency": LATENCY}
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the trials of a cell are chosen. Times in seconds."""
+
+    kind: str
+    trials: int
+    trial_s: float
+    warmup_s: float
+    latency_at_rplus: tuple[float, ...]     # fractions of R+, of sent load per direction
+    latency_trial_s: float
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A checked scenario. `matrix` maps every key of MATRIX to the tuple of its values."""
+
+    name: str
+    source: str                             # the file, as the person named it
+    matrix: Mapping[str, tuple[Any, ...]]
+    search: Search
+
+
+def load(path: Path) -> list[Scenario]:
+    """The scenarios of a file: one, or those of a suite in order. Raises BadInput."""
+    table = read_toml(path)
+    if "scenarios" not in table:
+        return [_scenario(str(path), table)]
+    check_keys(str(path), table, ["scenarios", "override"])
+    files = table["scenarios"]
+    if not isinstance(files, list) or not files or not all(isinstance(f, str) for f in files):
+        raise BadInput(f"{path}: key 'scenarios' must be a list of file names")
+    override = table.get("override", {})
+    check_keys(f"{path}: [override]", override, list(TABLES))
+    result = []
+    for file in files:
+        inner = path.parent / file
+        inner_table = read_toml(inner)
+        if "scenarios" in inner_table:
+            raise BadInput(f"{inner}: a suite cannot hold a suite")
+        result.append(_scenario(f"{inner} (with [override] of {path})" if override else str(inner),
+                                merge(inner_table, override)))
+    names = [s.name for s in result]
+    twice = {n for n in names if names.count(n) > 1}
+    if twice:
+        raise BadInput(f"{path}: two scenarios are named '{twice.pop()}'")
+    return result
+
+
+def _scenario(where: str, table: Mapping[str, Any]) -> Scenario:
+    check_keys(where, table, ["name", *TABLES])
+    name = table.get("name")
+    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+        raise BadInput(f"{where}: key 'name' must be a word of letters, digits, '-' and '_', not {name!r}")
+    checked = {key: check_table(f"{where}: [{key}]", table.get(key, {}), fields) for key, fields in TABLES.items()}
+    search = Search(**checked["search"], latency_at_rplus=checked["latency"]["at_rplus"],
+                    latency_trial_s=checked["latency"]["trial_s"])
+    _check_matrix(where, checked["matrix"])
+    return Scenario(name, where, checked["matrix"], search)
+
+
+def _check_matrix(where: str, matrix: Mapping[str, tuple[Any, ...]]) -> None:
+    needs_guest = set(matrix["topology"]) - {"p2p"}
+    if needs_guest and set(matrix["guest"]) == {"none"}:
+        raise BadInput(f"{where}: [matrix]: key 'guest' is missing: topology {sorted(needs_guest)[0]} needs "
+                       "\"process\" or \"qemu\"")
+
+
+def fingerprint(values: Sequence[Any]) -> str:
+    """Eight hex digits that change when any of the values does."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""All switches there are. A new one: one file here, one word in the tuple."""
+
+from harness.switches.base import Driver
+from harness.switches.null import Null
+from harness.switches.ovs_dpdk import OvsDpdk
+from harness.switches.testpmd import Testpmd
+
+SWITCHES: tuple[Driver, ...] = (OvsDpdk(), Testpmd(), Null())
+
+
+def find(name: str) -> Driver | None:
+    """The driver of that name, or None."""
+    return next((driver for driver in SWITCHES if driver.name == name), None)

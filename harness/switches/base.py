@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The contract of a switch driver.
+
+A driver describes; it never starts anything. launch() and wire() give lists of steps, which testbed.py does in order
+and `plan` prints. They are pure: a function of the cell's topology, its core plan and paths under the run's folder.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from harness.cores import CorePlan
+from harness.topology import Topology
+
+
+@dataclass(frozen=True)
+class File:
+    """Write this text to this path (inside the run's folder)."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """Run to the end; anything but exit status 0 fails the cell."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Spawn:
+    """Start a process that lives as long as the cell; the next step waits until the path `ready` exists."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    ready: str = ""
+
+
+@dataclass(frozen=True)
+class Await:
+    """Wait until the peer of this switch port has made its socket."""
+
+    path: str
+
+
+Step = File | Command | Spawn | Await
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a switch works: its folder, the sockets of its ports (by index of the topology's ports), its CPUs."""
+
+    folder: str
+    sockets: tuple[str, ...]
+    topology: Topology
+    cores: CorePlan
+    prefix: str             # installation prefix, e.g. /usr
+    ring_size: int
+    file_prefix: str        # for DPDK's --file-prefix
+
+    def path(self, name: str) -> str:
+        return str(PurePosixPath(self.folder) / name)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What check() found. `missing`: empty if the switch can run, else what is missing and the cure."""
+
+    version: str
+    missing: str = ""
+    files: tuple[str, ...] = ()     # binaries whose hashes are recorded
+
+
+@dataclass(frozen=True)
+class PortCounters:
+    """Packets as the switch counted them, since its start. None: it does not tell."""
+
+    port: str
+    rx_count: int | None
+    tx_count: int | None
+    dropped_count: int | None
+
+
+Output = Callable[[Sequence[str]], str]     # runs a control command, gives its stdout
+
+
+class Driver(Protocol):
+    """A switch. `name` is the word people type; `ports` the port kinds it can do.
+
+    `hugepages_mib` is what it takes of hugepages. check() may run `--version` of its binary and nothing else.
+    launch() and wire() raise Unsupported where the switch cannot do a topology.
+    """
+
+    name: str
+    ports: tuple[str, ...]
+    hugepages_mib: int
+
+    def check(self, prefix: str) -> Check: ...
+
+    def launch(self, site: Site) -> list[Step]: ...
+
+    def wire(self, site: Site) -> list[Step]: ...
+
+    def counters(self, site: Site, output: Output) -> list[PortCounters]: ...
+
+
+def cpu_mask(cpus: Sequence[int]) -> str:
+    """CPU numbers as the hexadecimal mask that DPDK and OVS take."""
+    return hex(sum(1 << cpu for cpu in cpus))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ovs-dpdk: Open vSwitch with its DPDK datapath, as a private instance: own database, sockets and logs in the run's
+folder, so that a system's Open vSwitch is never touched.
+
+Ports are `dpdkvhostuserclient` (the older server type is deprecated, OVS Documentation/topics/dpdk/vhost-user.rst).
+A port is added when its peer's socket is there: the first connect then succeeds, instead of a retry after a second.
+"""
+
+import json
+import os
+import subprocess
+
+from harness.switches.base import Await, Check, Command, Output, PortCounters, Site, Spawn, Step, cpu_mask
+
+BRIDGE = "br0"
+SOCKET_MEM_MIB = 512
+COMMAND_TIMEOUT_S = 20
+
+
+class OvsDpdk:
+    name = "ovs-dpdk"
+    ports = ("vhost-user",)
+    hugepages_mib = SOCKET_MEM_MIB
+
+    def check(self, prefix: str) -> Check:
+        needed = [_daemon(prefix), f"{prefix}/sbin/ovsdb-server", f"{prefix}/bin/ovs-vsctl", f"{prefix}/bin/ovs-ofctl",
+                  f"{prefix}/bin/ovsdb-tool", _schema(prefix)]
+        for path in needed:
+            if not os.path.exists(path):
+                return Check("", f"{path} is not there: apt-get install openvswitch-switch-dpdk")
+        done = subprocess.run([_daemon(prefix), "--version"], capture_output=True, text=True, timeout=20, check=False)
+        words = done.stdout.split()         # "ovs-vswitchd (Open vSwitch) 3.1.0\nDPDK 22.11.11"
+        version = words[3] if len(words) > 3 else "unknown"
+        dpdk = words[5] if len(words) > 5 else ""
+        if not dpdk:
+            return Check(version, f"{_daemon(prefix)} was built without DPDK")
+        return Check(f"{version} (DPDK {dpdk})", "", (_daemon(prefix),))
+
+    def launch(self, site: Site) -> list[Step]:
+        env = _env(site)
+        config = {
+            "dpdk-init": "true",
+            "dpdk-socket-mem": str(SOCKET_MEM_MIB),
+            "dpdk-lcore-mask": cpu_mask([site.cores.control]),
+            "pmd-cpu-mask": cpu_mask(site.cores.switch),
+            "dpdk-extra": f"--in-memory --single-file-segments --no-pci --file-prefix={site.file_prefix}",
+        }
+        settings = tuple(f'other_config:{key}="{value}"' for key, value in config.items())
+        database = site.path("conf.db")
+        return [
+            Command((f"{site.prefix}/bin/ovsdb-tool", "create", database, _schema(site.prefix)), env),
+            Spawn("ovsdb-server",
+                  (f"{site.prefix}/sbin/ovsdb-server", database, f"--remote=punix:{site.path('db.sock')}",
+                   f"--unixctl={site.path('ovsdb.ctl')}", "--no-chdir"), env, ready=site.path("db.sock")),
+            Command((*_vsctl(site), "--no-wait", "init", "--", "set", "Open_vSwitch", ".", *settings), env),
+            Spawn("ovs-vswitchd",
+                  (_daemon(site.prefix), f"unix:{site.path('db.sock')}", f"--unixctl={site.path('vswitchd.ctl')}",
+                   "--no-chdir"), env, ready=site.path("vswitchd.ctl")),
+            Command((*_vsctl(site), "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev",
+                     "fail-mode=secure"), env),
+        ]
+
+    def wire(self, site: Site) -> list[Step]:
+        env = _env(site)
+        steps: list[Step] = []
+        for index, (port, socket) in enumerate(zip(site.topology.ports, site.sockets)):
+            steps += [Await(socket),
+                      Command((*_vsctl(site), "add-port", BRIDGE, port.name, "--", "set", "Interface", port.name,
+                               "type=dpdkvhostuserclient", f"options:vhost-server-path={socket}",
+                               f"ofport_request={index + 1}"), env)]
+        for a, b in site.topology.wires:
+            steps += [Command((*_ofctl(site), f"in_port={tx + 1},actions=output:{rx + 1}"), env)
+                      for tx, rx in ((a, b), (b, a))]
+        return steps
+
+    def counters(self, site: Site, output: Output) -> list[PortCounters]:
+        text = output((*_vsctl(site), "--format=json", "--columns=name,statistics", "list", "Interface"))
+        return parse_counters(text, [port.name for port in site.topology.ports])
+
+
+def parse_counters(text: str, ports: list[str]) -> list[PortCounters]:
+    """`ovs-vsctl --format=json --columns=name,statistics list Interface` to counters, in the order of `ports`."""
+    stats = {name: dict(pairs) for name, (_, pairs) in json.loads(text)["data"]}
+    return [PortCounters(name, stats[name].get("rx_packets"), stats[name].get("tx_packets"),
+                         stats[name].get("rx_dropped", 0) + stats[name].get("tx_dropped", 0))
+            for name in ports if name in stats]
+
+
+def _daemon(prefix: str) -> str:
+    """Debian keeps the DPDK build apart; a build from source has one ovs-vswitchd."""
+    debian = f"{prefix}/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+    return debian if prefix == "/usr" else f"{prefix}/sbin/ovs-vswitchd"
+
+
+def _schema(prefix: str) -> str:
+    return f"{prefix}/share/openvswitch/vswitch.ovsschema"
+
+
+def _env(site: Site) -> tuple[tuple[str, str], ...]:
+    folder = site.folder
+    return (("OVS_RUNDIR", folder), ("OVS_DBDIR", folder), ("OVS_LOGDIR", folder), ("OVS_SYSCONFDIR", folder),
+            ("RUNTIME_DIRECTORY", folder))
+
+
+def _vsctl(site: Site) -> tuple[str, ...]:
+    return (f"{site.prefix}/bin/ovs-vsctl", f"--db=unix:{site.path('db.sock')}", f"--timeout={COMMAND_TIMEOUT_S}")
+
+
+def _ofctl(site: Site) -> tuple[str, ...]:
+    return (f"{site.prefix}/bin/ovs-ofctl", f"--timeout={COMMAND_TIMEOUT_S}", "add-flow",
+            f"unix:{site.path(BRIDGE + '.mgmt')}")

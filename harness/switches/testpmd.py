@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""testpmd: DPDK's own test program as a plain vhost patch panel. It looks at no packet and no table, so it is the
+practical upper bound of what a vhost-user switch can do on a machine.
+
+It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topologies list them.
+"""
+
+import shutil
+import subprocess
+
+from harness import telemetry
+from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step
+
+
+class Testpmd:
+    name = "testpmd"
+    ports = ("vhost-user",)
+    hugepages_mib = 256
+
+    def check(self, prefix: str) -> Check:
+        binary = self._binary(prefix)
+        if shutil.which(binary) is None:
+            return Check("", f"{binary} is not there: apt-get install dpdk", ())
+        # -v makes EAL print "EAL: RTE Version: 'DPDK 22.11.11'", --help makes it end there
+        done = subprocess.run([binary, "-v", "--no-huge", "--no-pci", "--help"], capture_output=True, text=True,
+                              timeout=20, check=False)
+        text = done.stdout + done.stderr
+        _, found, version = text.partition("RTE Version: '")
+        return Check(version.partition("'")[0] if found else "unknown", "", (binary,))
+
+    def launch(self, site: Site) -> list[Step]:
+        cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
+        argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
+                "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
+        for index, socket in enumerate(site.sockets):
+            # client: our peers own the sockets, as for every switch
+            argv += ["--vdev", f"net_vhost{index},iface={socket},client=1,queues=1"]
+        argv += ["--", "--forward-mode=io", "--port-topology=paired", "--nb-cores", str(len(site.cores.switch)),
+                 "--rxd", str(site.ring_size), "--txd", str(site.ring_size), "--total-num-mbufs", "32768",
+                 "--no-lsc-interrupt", "--no-mlockall"]
+        # its input stays open: it ends at end of input, and so with the harness
+        return [Spawn("testpmd", tuple(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
+
+    def wire(self, site: Site) -> list[Step]:
+        return []
+
+    def counters(self, site: Site, output: Output) -> list[PortCounters]:
+        return [self._port(site, index) for index in range(len(site.topology.ports))]
+
+    def _port(self, site: Site, index: int) -> PortCounters:
+        socket = site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2")
+        stats = telemetry.query(socket, f"/ethdev/stats,{index}")
+        return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"],
+                            stats["imissed"] + stats["oerrors"])
+
+    def _binary(self, prefix: str) -> str:
+        return f"{prefix}/bin/dpdk-testpmd"

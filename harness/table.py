@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The table at the end of a run, for people. Drawn by rich."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.run import Outcome
+
+MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": "",
+         "generator_limited": "g", "clock": "!", "tester_drops": "d", "not_drained": "n", "foreign_frames": "f",
+         "window_exceeded": "w", "identity": "!"}
+
+
+def show(outcomes: Sequence[Outcome], console: Console) -> None:
+    """One row a topology and frame size, one column a switch: R+ in Mpps per direction, and latency."""
+    switches = list(dict.fromkeys(o.cell.switch.name for o in outcomes))
+    table = Table(title="R+ in Mpps per direction; below it one-way latency p50 / p99 in us at half of R+")
+    table.add_column("cell")
+    for name in switches:
+        table.add_column(name, justify="right")
+    rows: dict[str, dict[str, Outcome]] = {}
+    for outcome in outcomes:
+        rows.setdefault(outcome.cell.title, {})[outcome.cell.switch.name] = outcome
+    for title, by_switch in rows.items():
+        table.add_row(title, *(_cell(by_switch.get(name)) for name in switches))
+    console.print(table)
+    used = {flag for o in outcomes for flag in o.flags if MARKS.get(flag)}
+    if used:
+        console.print("marks: " + ", ".join(f"{MARKS[f]} = {f}" for f in sorted(used)) + "  (README: Flags)", style="dim")
+
+
+def _cell(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "not measured"
+    if outcome.status == "unsupported":
+        return "n/a"
+    if outcome.status == "failed":
+        return "[bold red]failed[/]"
+    values = {r.metric: r.value for r in outcome.results}
+    rplus = values.get("rplus_pps")
+    if rplus is None:
+        return "[bold red]invalid[/]"
+    marks = "".join(sorted({MARKS.get(flag, "?") for flag in outcome.flags}))
+    text = f"{rplus / 1e6:.3f}{' ' + marks if marks else ''}"
+    p50, p99 = values.get("latency_p50_ns@0.50rplus"), values.get("latency_p99_ns@0.50rplus")
+    if p50 is not None:
+        text += f"\n[dim]{p50 / 1e3:.1f} / {'-' if p99 is None else f'{p99 / 1e3:.1f}'}[/]"
+    return text

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Brings a cell's testbed up and measures on it. All effects of a cell are here, on one ExitStack:
+
+    up(): peers started > switch launched > ports wired > peers ready > links up > a probe frame through every wire
+    measure(request) -> trial
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from harness import trial
+from harness.channel import Channel
+from harness.guest import RunningPeer
+from harness.plan import Cell, Setup
+from harness.proc import Process, run_command, wait_until
+from harness.switches import find
+from harness.switches.base import Await, Command, File, PortCounters, Spawn, Step
+from harness.topology import Flow
+from harness.trial import Direction, Request, Trial
+
+SOCKET_S = 20.0         # for a socket to appear
+LINK_S = 20.0           # DPDK's vhost client tries again once a second
+PROBE_S = 20.0          # a learning switch or an emulated guest may need a while
+PROBE_PPS = 1000.0
+ANSWER_S = 30.0         # beyond a trial's duration
+SILENCE_S = 0.02        # a trial is over when nothing has come for so long
+EPOCHS = 65536          # the stamp's epoch has 16 bits
+
+
+class Testbed:
+    """A cell's switch, guests and generator, up and running."""
+
+    def __init__(self, cell: Cell, setup: Setup, logs: Path, stack: ExitStack) -> None:
+        self.cell = cell
+        self.setup = setup
+        self.logs = logs
+        self.peers: dict[str, RunningPeer] = {}
+        self.switch: list[Process] = []
+        self._stack = stack
+        self._epoch = 0
+        self._received: list[int] = []      # of the last trial, by direction
+
+    # -- coming up -----------------------------------------------------------------------------------------------
+
+    def bring_up(self) -> None:
+        Path(self.setup.site.folder).mkdir(parents=True)
+        for peer in self.setup.peers:
+            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)
+        for step in (*self.setup.launch, *self.setup.wire):
+            self._do(step)
+        for peer in self.peers.values():
+            peer.ready()
+        for peer in self.peers.values():
+            wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
+        wait_until(self._probed, PROBE_S, "a probe frame through every wire", self._processes())
+
+    def _processes(self) -> list[Process]:
+        return [*self.switch, *(peer.process for peer in self.peers.values())]
+
+    def _do(self, step: Step) -> None:
+        if isinstance(step, File):
+            Path(step.path).write_text(step.text)
+        elif isinstance(step, Command):
+            run_command(step.argv, self.logs / "commands.log", env=dict(step.env))
+        elif isinstance(step, Await):
+            wait_until(Path(step.path).exists, SOCKET_S, f"socket {step.path}", self._processes())
+        else:
+            self._spawn(step)
+
+    def _spawn(self, step: Spawn) -> None:
+        process = Process(step.name, step.argv, self.logs / f"{step.name}.log", env=dict(step.env))
+        self._stack.callback(process.stop)
+        self.switch.append(process)
+        if step.ready:
+            wait_until(Path(step.ready).exists, SOCKET_S, f"{step.name}: {step.ready}", [process])
+
+    def _probed(self) -> bool:
+        """One frame a millisecond, 50 of them, in each direction: has one come through?"""
+        seen = self.measure(Request("probe", PROBE_PPS, 0.05), flags=())
+        return seen.received_count > 0 and all(c > 0 for c in self._received)
+
+    # -- measuring -----------------------------------------------------------------------------------------------
+
+    def measure(self, request: Request, flags: Sequence[str] | None = None) -> Trial:
+        """One trial. CellFailed if anything that was started has died."""
+        for process in self._processes():
+            process.check_alive()
+        self._epoch = (self._epoch + 1) % EPOCHS
+        started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        flows = self.cell.topology.flows
+        if flows[0].tx[0] == flows[0].rx[0]:
+            reply, meters, missed, drained = self._measure_here(request, flows)
+        else:
+            reply, meters, missed, drained = self._measure_apart(request, flows[0])
+        for process in self._processes():
+            process.check_alive()
+        directions = [
+            Direction(stream["intended_count"], stream["sent_count"], stream["tx_full_count"], meter,
+                      with_latency=flow.tx[0] == flow.rx[0])
+            for flow, stream, meter in zip(flows, reply["streams"], meters)]
+        self._received = [d.meter["received_count"] for d in directions]
+        return trial.make(request, started, reply["tx_span_s"], directions, missed_count=missed,
+                          clock_error_ppm=reply["clock_error_ppm"], drained=drained,
+                          cell_flags=self.flags() if flags is None else flags, loop=reply["workers"][0])
+
+    def flags(self) -> list[str]:
+        """What is true of every trial of this cell."""
+        flags = ["oversubscribed"] if self.cell.cores.oversubscribed else []
+        return flags + (["tcg"] if self.accel() == "tcg" else [])
+
+    def accel(self) -> str:
+        """"kvm", "tcg", or "" where no VM is involved."""
+        return next((p.vm.accel for p in self.setup.peers if p.vm), "")
+
+    def _channel(self, peer: str) -> Channel:
+        channel = self.peers[peer].channel
+        assert channel
+        return channel
+
+    def _stream(self, flow: Flow, request: Request, metered: bool) -> dict[str, Any]:
+        return {"tx": flow.tx[1], "rx": flow.rx[1] if metered else None, "rate_pps": request.rate_pps or 0,
+                "frame_bytes": self.cell.frame_bytes, "flows": self.cell.flows}
+
+    def _measure_here(self, request: Request, flows: Sequence[Flow]) -> tuple[Mapping[str, Any], list[Any], int, bool]:
+        """Sender and receiver are one process."""
+        reply = self._channel(flows[0].tx[0]).request(
+            "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
+            drain_s=SILENCE_S, streams=[self._stream(flow, request, True) for flow in flows])
+        return reply, [s["meter"] for s in reply["streams"]], reply["missed_count"], reply["drained"]
+
+    def _measure_apart(self, request: Request, flow: Flow) -> tuple[Mapping[str, Any], list[Any], int, bool]:
+        """The receiver is a meter elsewhere."""
+        meter = self._channel(flow.rx[0])
+        meter.request("arm", ANSWER_S, epoch=self._epoch, flows=self.cell.flows)
+        reply = self._channel(flow.tx[0]).request(
+            "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s, drain_s=0,
+            streams=[self._stream(flow, request, False)])
+        settled = meter.request("settle", ANSWER_S, silence_s=SILENCE_S, max_s=2.0)
+        seen = meter.request("read", ANSWER_S)
+        return reply, [seen["meter"]], seen["missed_count"], settled["silent"]
+
+    def counters(self) -> list[PortCounters]:
+        """The switch's own counters, empty where it has none."""
+        driver = find(self.cell.switch.driver)
+        assert driver
+        return driver.counters(self.setup.site, lambda argv: run_command(argv, self.logs / "commands.log"))
+
+
+@contextmanager
+def up(cell: Cell, setup: Setup, logs: Path) -> Iterator[Testbed]:
+    """A testbed for the time of the block; CellFailed if it does not come up. All is stopped at the end."""
+    with ExitStack() as stack:
+        testbed = Testbed(cell, setup, logs, stack)
+        testbed.bring_up()
+        yield testbed
