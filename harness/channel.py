@@ -12,12 +12,13 @@ from harness.errors import CellFailed
 
 LINE_MAX = 64 << 20     # bytes of one reply: a histogram is some 100 kB
 CHECK_EVERY_S = 0.5
+EXIT_S = 1.0            # a peer that closes its channel is about to end, and its exit says more
 
 
 class Channel:
-    """One peer's channel. `who` is for errors; `alive` raises if the peer's process has ended."""
+    """One peer's channel. `who` is for errors; `alive(patience_s)` raises if the peer's process has ended by then."""
 
-    def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[], None]) -> None:
+    def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[float], None]) -> None:
         self.who = who
         self._read_fd = read_fd
         self._write_fd = write_fd
@@ -32,7 +33,7 @@ class Channel:
         try:
             os.write(self._write_fd, line.encode())
         except OSError as error:
-            self._alive()
+            self._alive(EXIT_S)
             raise CellFailed(f"{self.who}: control channel broken: {error}") from None
         reply = self._next(timeout_s, f"answer to '{cmd}'", lambda o: o.get("id") == self._next_id)
         if not reply.get("ok"):
@@ -54,7 +55,7 @@ class Channel:
             if not isinstance(message, dict):
                 raise CellFailed(f"{self.who} sent a line that is no JSON object: {line[:80]!r}")
             if message.get("event") in ("failed", "exited"):
-                self._alive()
+                self._alive(EXIT_S)
                 raise CellFailed(f"{self.who} {message['event']}: {message.get('error', message)}")
             if wanted(message):
                 return message
@@ -65,15 +66,21 @@ class Channel:
                 raise CellFailed(f"{self.who} sent a line of over {LINE_MAX} bytes")
             left = deadline - time.monotonic()
             if left <= 0:
-                self._alive()
+                self._alive(0)
                 raise CellFailed(f"{self.who} hangs: no {what} within {timeout_s:g} s")
             if select.select([self._read_fd], [], [], min(left, CHECK_EVERY_S))[0]:
-                data = os.read(self._read_fd, 1 << 20)
+                data = self._read()
                 if not data:
-                    self._alive()
+                    self._alive(EXIT_S)
                     raise CellFailed(f"{self.who} closed its control channel before {what}")
                 self._buffer += data
             else:
-                self._alive()
+                self._alive(0)
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._read_fd, 1 << 20)
+        except ConnectionError:
+            return b""

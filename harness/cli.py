@@ -19,7 +19,8 @@ from harness.plan import Cell, Setup
 from harness.switches import SWITCHES
 from harness.switches.base import Await, File, Step
 
-RUN_FOLDER = "$RUN"
+RUN_FOLDER = "$RUN"         # stands for the run's own folder
+LOG_FOLDER = "$LOGS"        # for the cell's logs in the results folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +116,7 @@ def _figures(arguments: argparse.Namespace) -> int:
 
 
 def _setup_of(cell: Cell, the_bed: bed.Bed) -> Setup:
-    return plan.setup(cell, the_bed, run.image(), RUN_FOLDER, "tcg" if the_bed.accel == "auto" else the_bed.accel)
+    return plan.setup(cell, the_bed, run.image(), RUN_FOLDER, LOG_FOLDER, "tcg" if the_bed.accel == "auto" else the_bed.accel)
 
 
 def _plan(arguments: argparse.Namespace) -> int:

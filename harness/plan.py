@@ -181,12 +181,12 @@ def _driver(entry: SwitchEntry) -> Driver:
 
 # ---- one cell's commands -------------------------------------------------------------------------------------------
 
-def setup(cell: Cell, bed: Bed, image: Image, folder: str, accel: str) -> Setup:
+def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Setup:
     """Every process, file and command of the cell. `folder` is its own, empty; its path must be short, since the path
-    of a unix socket holds at most 107 bytes (unix(7)). `accel` is "kvm" or "tcg"."""
+    of a unix socket holds at most 107 bytes (unix(7)). `logs` is where a VM's console goes. `accel` is "kvm" or "tcg"."""
     site = _site(cell, folder, bed.ring_size)
     driver = _driver(cell.switch)
-    peers = tuple(_peers(cell, bed, image, folder, accel))
+    peers = tuple(_peers(cell, bed, image, folder, logs, accel))
     mib = 0
     if cell.port_kind != "ring":
         mib = driver.hugepages_mib + sum(p.vm.memory_mib if p.vm else programs.PROCESS_MIB for p in peers)
@@ -207,12 +207,12 @@ def _site(cell: Cell, folder: str, ring_size: int) -> Site:
                 ring_size, _prefix(folder, "switch"))
 
 
-def _peers(cell: Cell, bed: Bed, image: Image, folder: str, accel: str) -> Iterator[Peer]:
+def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Iterator[Peer]:
     if cell.topology.ports_of(GENERATOR):
         yield _host_peer(cell, bed, image, folder, GENERATOR, "pktgen")
     for guest in cell.topology.guests:
         if cell.guest == "qemu":
-            yield _vm_peer(cell, bed, image, folder, guest, accel)
+            yield _vm_peer(cell, bed, image, folder, logs, guest, accel)
         else:
             yield _host_peer(cell, bed, image, folder, guest.name, guest.role)
 
@@ -238,11 +238,11 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
     return Peer(name, role, tuple(argv), env, tuple(socket for socket, _ in ends))
 
 
-def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, guest: topology.Guest, accel: str) -> Peer:
-    base = PurePosixPath(folder)
+def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: topology.Guest, accel: str) -> Peer:
     ends = _ends(cell, folder, guest.name)
     vm = qemu.Vm(guest.name, bed.qemu_binary, accel, bed.guest_memory_mib, GUEST_HUGEPAGES_MIB // PAGE_MIB, image.kernel,
-                 image.initramfs, str(base / f"{guest.name}.console"), str(base / f"{guest.name}.control"),
+                 image.initramfs, str(PurePosixPath(logs) / f"{guest.name}.console"),
+                 str(PurePosixPath(folder) / f"{guest.name}.control"),
                  tuple(qemu.Nic(socket, mac) for socket, mac in ends), bed.ring_size, (cell.cores.of(guest.name),))
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
     idle = "sleep" if cell.cores.shares(guest.name) else "busy"

@@ -58,9 +58,12 @@ class Process:
     def pid(self) -> int:
         return self.popen.pid
 
-    def check_alive(self) -> None:
-        """CellFailed if it has ended."""
-        code = self.popen.poll()
+    def check_alive(self, patience_s: float = 0) -> None:
+        """CellFailed if it has ended, or ends within patience_s."""
+        try:
+            code: int | None = self.popen.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            code = None
         if code is not None:
             how = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
             raise CellFailed(f"{self.name} {how}{self.last_words()}; see {self.log}")

@@ -74,7 +74,7 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
 
 
 def _hugepages(cell: Cell, the_bed: bed.Bed) -> int:
-    return plan.setup(cell, the_bed, image(), "/", "tcg").hugepages
+    return plan.setup(cell, the_bed, image(), "/", "/", "tcg").hugepages
 
 
 def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],
@@ -164,7 +164,7 @@ class _Job:
         folder.mkdir()
         if cell.guest == "qemu" and not self.accel:
             self.accel = accel.decide(self.bed, image(), folder, logs, self.say) if self.up is real_up else "tcg"
-        setup = plan.setup(cell, self.bed, image(), str(folder), self.accel or "tcg")
+        setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg")
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
             with_latency = cell.topology.flows[0].tx[0] == cell.topology.flows[0].rx[0] == GENERATOR

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+#   make bench      set up what is missing, run the default suite, print a table, draw the figures
+#   make bench SUITE=smoke SWITCHES="ovs-dpdk testpmd" TESTBED=my.toml
+#   make test       set up what is missing, run all tests
+#   make figures RUN=results/...
+#   make setup      only set up;  make clean: remove what was built (results are kept)
+
+SUITE ?= quick
+SWITCHES ?=
+TESTBED ?=
+
+bench: setup
+	@./vswbench run scenarios/suites/$(SUITE).toml $(foreach s,$(SWITCHES),--switch $(s)) \
+		$(if $(TESTBED),--testbed $(TESTBED))
+
+test: setup
+	@/usr/bin/python3 -m harness.tests
+
+figures:
+	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
+	@./vswbench figures $(RUN)
+
+setup:
+	@harness/setup.sh
+
+clean:
+	rm -rf build
+
+.PHONY: bench test figures setup clean
