@@ -3,22 +3,30 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define LOOK_AGAIN_MS 100
 
 int
 control_open(struct control *c)
 {
 	int in = dup(STDIN_FILENO);
 	int out = dup(STDOUT_FILENO);
+	struct stat status;
 
+	signal(SIGPIPE, SIG_IGN); /* if nobody reads our replies, input ends too, and that ends us in good order */
 	if (in < 0 || out < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return -errno;
-	c->in = fdopen(in, "r");
+	c->in = in;
+	c->in_is_device = fstat(in, &status) == 0 && S_ISCHR(status.st_mode);
+	c->have = c->next = 0;
 	c->out = fdopen(out, "w");
-	return c->in != NULL && c->out != NULL ? 0 : -errno;
+	return c->out != NULL ? 0 : -errno;
 }
 
 static void
@@ -47,9 +55,10 @@ control_event(struct control *c, const char *event, json_t *members)
 bool
 control_closed(const struct control *c)
 {
-	struct pollfd p = {.fd = fileno(c->in), .events = POLLIN};
+	struct pollfd p = {.fd = c->in, .events = POLLRDHUP};
 
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0 && (p.revents & POLLIN) == 0;
+	/* sockets and virtio-serial ports say POLLIN as well then, for the end that read() would find */
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) != 0;
 }
 
 int
@@ -90,6 +99,17 @@ dispatch(const struct control_command *commands, void *ctx, const char *name, js
 	return -1;
 }
 
+/* A sentence as a JSON string: cut to size it may end inside a character, and the request need not be ASCII. */
+static json_t *
+sentence(char *text)
+{
+	for (char *p = text; *p != '\0'; p++) {
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	}
+	return json_string(text);
+}
+
 /* Answers one line.  False if it asked to quit. */
 static bool
 answer(struct control *c, const char *line, size_t length, const struct control_command *commands, void *ctx)
@@ -118,23 +138,52 @@ answer(struct control *c, const char *line, size_t length, const struct control_
 	}
 	json_object_set_new(reply, "ok", json_boolean(rc == 0));
 	if (rc != 0)
-		json_object_set_new(reply, "error", json_string(error));
+		json_object_set_new(reply, "error", sentence(error));
 	send_line(c, reply);
 	json_decref(request);
 	json_decref(reply);
 	return !quit;
 }
 
+/* Waits for input.  In an emulated guest the interrupt that announces data on a virtio-serial port gets lost now and
+ * then (seen with QEMU 7.2, TCG with several virtual CPUs); poll() looks at the queue itself, so look again. */
+static void
+wait_for_input(const struct control *c)
+{
+	struct pollfd p = {.fd = c->in, .events = POLLIN};
+
+	while (poll(&p, 1, c->in_is_device ? LOOK_AGAIN_MS : -1) == 0)
+		;
+}
+
+/* The next byte, or EOF. */
+static int
+next_byte(struct control *c)
+{
+	if (c->next == c->have) {
+		ssize_t n;
+		do {
+			wait_for_input(c);
+			n = read(c->in, c->buffer, sizeof(c->buffer));
+		} while (n < 0 && (errno == EINTR || errno == EAGAIN));
+		if (n <= 0)
+			return EOF;
+		c->have = (size_t)n;
+		c->next = 0;
+	}
+	return (unsigned char)c->buffer[c->next++];
+}
+
 /* Reads one line without its newline into `line`; what is longer than CONTROL_LINE_MAX is read and dropped.
  * Returns the length, -1 at end of input, -2 for a line that was too long. */
 static ssize_t
-read_line(FILE *in, char *line)
+read_line(struct control *c, char *line)
 {
 	size_t n = 0;
 	bool too_long = false;
 	int ch;
 
-	while ((ch = fgetc(in)) != EOF && ch != '\n') {
+	while ((ch = next_byte(c)) != EOF && ch != '\n') {
 		if (n < CONTROL_LINE_MAX)
 			line[n++] = (char)ch;
 		else
@@ -151,7 +200,7 @@ control_serve(struct control *c, const struct control_command *commands, void *c
 	char *line = malloc(CONTROL_LINE_MAX);
 	ssize_t n;
 
-	while (line != NULL && (n = read_line(c->in, line)) != -1) {
+	while (line != NULL && (n = read_line(c, line)) != -1) {
 		if (n == -2)
 			control_event(c, "error", json_pack("{s:s}", "error", "request longer than 1 MiB ignored"));
 		else if (n > 0 && !answer(c, line, (size_t)n, commands, ctx))

@@ -21,8 +21,12 @@
 #define CONTROL_ERROR_MAX 256u
 
 struct control {
-	FILE *in;
+	int in;
+	bool in_is_device; /* a virtio-serial port */
 	FILE *out;
+	char buffer[4096]; /* read ahead of the line at hand: next..have */
+	size_t next;
+	size_t have;
 };
 
 /* Handles one request.  Adds members to `reply`.  Returns 0, or -1 with the sentence in `error`. */

@@ -28,8 +28,8 @@ frame_build(struct frame *f, uint16_t frame_bytes, uint8_t stream, const struct 
 
 	memset(f, 0, sizeof(*f));
 	f->mbuf_bytes = (uint16_t)(frame_bytes - FRAME_FCS_BYTES);
-	/* a /16 a stream, the second half of 198.18.0.0/15 for destinations */
-	f->source_base = RTE_IPV4(198, 18, (stream & 0x7f) << 1, 1);
+	/* sources: a /23 a stream (512 addresses x 32768 ports = 2^24 flows); destinations: one each, of the second half */
+	f->source_base = RTE_IPV4(198u, 18u, (stream & 0x7f) << 1, 1);
 
 	rte_ether_addr_copy(src, &eth->src_addr);
 	rte_ether_addr_copy(dst, &eth->dst_addr);
@@ -38,7 +38,7 @@ frame_build(struct frame *f, uint16_t frame_bytes, uint8_t stream, const struct 
 	ip->total_length = rte_cpu_to_be_16((uint16_t)(f->mbuf_bytes - sizeof(*eth)));
 	ip->time_to_live = TTL;
 	ip->next_proto_id = IPPROTO_UDP;
-	ip->dst_addr = rte_cpu_to_be_32(RTE_IPV4(198, 19, stream, 1));
+	ip->dst_addr = rte_cpu_to_be_32(RTE_IPV4(198u, 19u, stream, 1));
 	f->ip_sum = header_sum(ip);
 	udp->dst_port = rte_cpu_to_be_16(UDP_PORT_DISCARD);
 	udp->dgram_len = rte_cpu_to_be_16((uint16_t)(f->mbuf_bytes - sizeof(*eth) - sizeof(*ip)));

@@ -112,14 +112,14 @@ static int
 cmd_arm(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
 {
 	struct meter *m = ctx;
-	int epoch;
-	int stream = 0;
-	int flows = 1;
-	int table = 0;
+	json_int_t epoch;
+	json_int_t stream = 0;
+	json_int_t flows = 1;
+	json_int_t table = 0;
 	double interval_s = 1;
 
 	(void)reply;
-	if (control_unpack(request, error, "{s:i,s?i,s?i,s?i,s?F!}", "epoch", &epoch, "stream", &stream, "flows", &flows,
+	if (control_unpack(request, error, "{s:I,s?I,s?I,s?I,s?F!}", "epoch", &epoch, "stream", &stream, "flows", &flows,
 			   "flow_table", &table, "interval_s", &interval_s) != 0)
 		return -1;
 	if (epoch < 0 || epoch > UINT16_MAX || stream < 0 || stream >= (int)STAMP_STREAMS_MAX || flows < 1 ||
@@ -136,7 +136,7 @@ cmd_arm(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX]
 	m->with_flows = false;
 	if (account_init(&m->account, (uint16_t)epoch, (uint8_t)stream, (uint32_t)flows) != 0 ||
 	    (table > 0 && flowtable_init(&m->flows, (uint32_t)table) != 0)) {
-		snprintf(error, CONTROL_ERROR_MAX, "no memory for %d flows", flows > table ? flows : table);
+		snprintf(error, CONTROL_ERROR_MAX, "no memory for %d flows", (int)RTE_MAX(flows, table));
 		return -1;
 	}
 	m->with_flows = table > 0;
@@ -215,11 +215,11 @@ static int
 cmd_read(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
 {
 	struct read_request r = {.meter = ctx, .reply = reply};
-	int top = 10;
+	json_int_t top = 10;
 
-	if (need_armed(ctx, error) != 0 || control_unpack(request, error, "{s?i!}", "top", &top) != 0)
+	if (need_armed(ctx, error) != 0 || control_unpack(request, error, "{s?I!}", "top", &top) != 0)
 		return -1;
-	r.top = (uint32_t)(top < 0 ? 0 : top);
+	r.top = (uint32_t)RTE_MAX(0, RTE_MIN(top, (json_int_t)UINT32_MAX));
 	worker_call(&r.meter->worker, read_figures, &r);
 	return 0;
 }

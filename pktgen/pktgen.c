@@ -15,7 +15,7 @@
 
 #define RATE_MAX_PPS 1e9
 #define DURATION_MAX_S 86400.0
-#define CLOSED_CHECK_MS 50
+#define CLOSED_CHECK_MS 200 /* each look costs the data path a context switch where it shares the CPU */
 
 struct pktgen {
 	struct program program;
@@ -36,12 +36,12 @@ static int
 read_stream(const struct pktgen *g, json_t *request, struct stream *s, char error[CONTROL_ERROR_MAX])
 {
 	json_t *rx = NULL;
-	int tx;
-	int frame_bytes = 64;
-	int flows = 1;
+	json_int_t tx;
+	json_int_t frame_bytes = 64;
+	json_int_t flows = 1;
 
 	memset(s, 0, sizeof(*s));
-	if (control_unpack(request, error, "{s:i,s?o,s?F,s?i,s?i!}", "tx", &tx, "rx", &rx, "rate_pps", &s->rate_pps,
+	if (control_unpack(request, error, "{s:I,s?o,s?F,s?I,s?I!}", "tx", &tx, "rx", &rx, "rate_pps", &s->rate_pps,
 			   "frame_bytes", &frame_bytes, "flows", &flows) != 0)
 		return -1;
 	if (tx < 0 || tx >= g->program.ports.count)
@@ -72,13 +72,13 @@ read_trial(struct pktgen *g, json_t *request, char error[CONTROL_ERROR_MAX])
 	json_t *streams;
 	json_t *stream;
 	size_t i;
-	int epoch;
+	json_int_t epoch;
 
 	memset(t, 0, sizeof(*t));
 	t->ports = &g->program.ports;
 	t->drain_s = 0.01;
 	t->drain_max_s = 2;
-	if (control_unpack(request, error, "{s:i,s:F,s?F,s?F,s:o!}", "epoch", &epoch, "duration_s", &t->duration_s,
+	if (control_unpack(request, error, "{s:I,s:F,s?F,s?F,s:o!}", "epoch", &epoch, "duration_s", &t->duration_s,
 			   "drain_s", &t->drain_s, "drain_max_s", &t->drain_max_s, "streams", &streams) != 0)
 		return -1;
 	if (epoch < 0 || epoch > UINT16_MAX)
@@ -144,6 +144,11 @@ cmd_trial(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 			if (control_closed(&g->program.control))
 				__atomic_store_n(&t->stop, true, __ATOMIC_RELAXED);
 		}
+	}
+	if (t->stop) {
+		snprintf(error, CONTROL_ERROR_MAX, "stopped before its time by end of input");
+		trial_free(t);
+		return -1;
 	}
 	json_object_update_new(reply, trial_json(t));
 	json_object_set_new(reply, "clock_error_ppm", json_real(clock_error_ppm(start)));

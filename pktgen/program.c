@@ -111,7 +111,7 @@ program_start(struct program *p, const char *name, int argc, char **argv, const 
 	int used = rte_eal_init(argc, argv);
 	if (used < 0) {
 		fprintf(stderr, "%s: DPDK could not start: %s\n", name, rte_strerror(rte_errno));
-		exit(EXIT_CANNOT_RUN);
+		exit(rte_errno == EINVAL ? EXIT_BAD_ARGUMENTS : EXIT_CANNOT_RUN);
 	}
 	clock_init();
 	parse(&c, name, argc - used, argv + used, own);

@@ -153,7 +153,7 @@ receiving_done(struct trial *t, uint64_t now_tsc, uint64_t last_rx_tsc)
 {
 	uint64_t end = __atomic_load_n(&t->tx_end_tsc, __ATOMIC_ACQUIRE);
 
-	if (end == 0)
+	if (end == 0 || now_tsc < end) /* the sender may have ended after this iteration began */
 		return false;
 	if (clock_seconds(now_tsc - RTE_MAX(end, last_rx_tsc)) > t->drain_s) {
 		t->drained = true;

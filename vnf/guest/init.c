@@ -49,6 +49,7 @@
 #define PORT_NAME "vswbench.control"
 #define PORT_WAIT_S 10      /* for the port's device node, then for the host to open its side: see await_host() */
 #define HOST_WAIT_S 120
+#define LOOK_AGAIN_MS 100
 #define LINE_BYTES 65536    /* longest request line */
 #define PCI_DEVICES "/sys/bus/pci/devices"
 #define NIC_DRIVER "uio_pci_generic"
@@ -328,6 +329,15 @@ static void await_host(void)
 	die("nobody opened the port within %d s", HOST_WAIT_S);
 }
 
+/* Waits for input. Under TCG with several virtual CPUs (QEMU 7.2) the port's interrupt gets lost now and then;
+ * poll() looks at the queue itself, so look again. */
+static void await_input(void)
+{
+	struct pollfd p = {.fd = port, .events = POLLIN};
+	while (poll(&p, 1, LOOK_AGAIN_MS) == 0)
+		;
+}
+
 /* Reads one line, a byte at a time: what follows an exec line belongs to the program started by it.
  * Returns its length, -1 at the end of input, -2 if it was longer than the buffer (it is then skipped). */
 static ssize_t read_line(char *buf, size_t size)
@@ -335,6 +345,7 @@ static ssize_t read_line(char *buf, size_t size)
 	size_t len = 0;
 	for (;;) {
 		char c;
+		await_input();
 		ssize_t n = read(port, &c, 1);
 		if (n < 0 && errno == EINTR)
 			continue;

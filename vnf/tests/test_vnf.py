@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""vnf between pcap files: what goes in, what comes out, and its counters."""
+
+import time
+
+import pytest
+from coretest import Program, read_pcap, seeded, write_pcap
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+
+WAIT_S = 20.0
+
+
+def forward(tmp_path, nf, *inputs):
+    """Runs vnf until it has received all; the frames that left each port, and its stats."""
+    vdevs = []
+    for i, frames in enumerate(inputs):
+        source = write_pcap(tmp_path / f"in{i}.pcap", frames)
+        vdevs.append(f"net_pcap{i},rx_pcap={source},tx_pcap={tmp_path}/out{i}.pcap")
+    total = sum(len(frames) for frames in inputs)
+    with Program("vnf", "--nf", nf, vdevs=vdevs) as vnf:
+        assert vnf.ready["nf"] == nf.split(":")[0]
+        deadline = time.monotonic() + WAIT_S
+        while (stats := vnf.do("stats"))["rx_count"] < total:
+            assert time.monotonic() < deadline, stats
+            time.sleep(0.01)
+        vnf.end()
+    return [read_pcap(tmp_path / f"out{i}.pcap") for i in range(len(inputs))], stats
+
+
+def frames_of_all_sizes(rng):
+    """Runts of 14 to 60 bytes, and a sample of the rest, in random order."""
+    sizes = [*range(14, 61), *range(61, 1515, 7), 1514]
+    rng.shuffle(sizes)
+    return [rng.randbytes(size) for size in sizes]
+
+
+def swapped(frame):
+    return frame[6:12] + frame[:6] + frame[12:]
+
+
+def check_counters(stats, *received):
+    assert [side["rx_port"] for side in stats["sides"]] == list(range(len(received)))
+    assert [side["rx_count"] for side in stats["sides"]] == list(received)
+    for side in stats["sides"]:
+        assert side["rx_count"] == side["tx_count"] + side["nf_dropped_count"] + side["tx_full_count"]
+    assert stats["rx_count"] == sum(received)
+    assert stats["busy_cycles"] > 0
+
+
+@pytest.mark.parametrize("nf, expected", (("io", lambda frame: frame), ("macswap", swapped)))
+def test_ports_are_crossed(tmp_path, nf, expected):
+    rng = seeded()
+    left, right = frames_of_all_sizes(rng), frames_of_all_sizes(rng)[:100]
+    (out0, out1), stats = forward(tmp_path, nf, left, right)
+    assert out1 == [expected(f) for f in left]
+    assert out0 == [expected(f) for f in right]
+    check_counters(stats, len(left), len(right))
+
+
+@pytest.mark.parametrize("nf, expected", (("io", lambda frame: frame), ("macswap", swapped)))
+def test_a_single_port_answers_itself(tmp_path, nf, expected):
+    frames = frames_of_all_sizes(seeded())
+    (out,), stats = forward(tmp_path, nf, frames)
+    assert out == [expected(f) for f in frames]
+    check_counters(stats, len(frames))
+
+
+def test_an_odd_last_port_answers_itself(tmp_path):
+    rng = seeded()
+    a, b, c = ([rng.randbytes(100) for _ in range(n)] for n in (70, 31, 45))
+    (out0, out1, out2), stats = forward(tmp_path, "io", a, b, c)
+    assert (out0, out1, out2) == (b, a, c)
+    check_counters(stats, 70, 31, 45)
+
+
+def test_macswap_exchanges_the_addresses_and_nothing_else(tmp_path):
+    sent = [Ether(src=f"02:00:00:00:00:{i:02x}", dst=f"06:00:00:00:00:{i:02x}") / IP(src="10.0.0.1", dst="10.0.0.2") /
+            (UDP(sport=i) if i % 2 else TCP(sport=i)) / (b"x" * i) for i in range(200)]
+    (out,), _ = forward(tmp_path, "macswap", [bytes(p) for p in sent])
+    for before, raw in zip(sent, out, strict=True):
+        after = Ether(raw)
+        assert (after.src, after.dst) == (before.dst, before.src)
+        assert bytes(after.payload) == bytes(before.payload)
+
+
+@pytest.mark.parametrize("nf, expected", (("io", lambda frame: frame), ("macswap", swapped)))
+def test_frames_without_a_whole_header(tmp_path, nf, expected):
+    """Less than an Ethernet header is no address to exchange."""
+    rng = seeded()
+    frames = [rng.randbytes(1 + i % 20) for i in range(400)]
+    (out,), stats = forward(tmp_path, nf, frames)
+    assert out == [expected(f) if len(f) >= 14 else f for f in frames]
+    check_counters(stats, len(frames))
+
+
+def test_frames_of_several_buffers(tmp_path):
+    frames = [seeded().randbytes(size) for size in (1514, 2048, 2049, 4000, 9000)]
+    (out,), stats = forward(tmp_path, "macswap", frames)
+    assert out == [swapped(f) for f in frames]
+    check_counters(stats, len(frames))
+
+
+def test_many_frames(tmp_path):
+    """More than there are buffers: all are given back."""
+    rng = seeded()
+    frames = [i.to_bytes(4, "big") + rng.randbytes(56) for i in range(30000)]
+    (out,), stats = forward(tmp_path, "io", frames)
+    assert out == frames
+    check_counters(stats, len(frames))
+
+
+def test_io_is_the_default(tmp_path):
+    source = write_pcap(tmp_path / "in.pcap", [bytes(60)])
+    with Program("vnf", vdevs=[f"net_pcap0,rx_pcap={source},tx_pcap={tmp_path}/out.pcap"]) as vnf:
+        assert vnf.ready["nf"] == "io"
+        assert vnf.refused("stats", colour="red")
+        vnf.end()
