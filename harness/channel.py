@@ -16,10 +16,11 @@ EXIT_S = 1.0            # a peer that closes its channel is about to end, and it
 
 
 class Channel:
-    """One peer's channel. `who` is for errors; `alive(patience_s)` raises if the peer's process has ended by then."""
+    """One peer's channel. `who` and `log` are for errors; `alive(patience_s)` raises if the peer's process has ended by then."""
 
-    def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[float], None]) -> None:
+    def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[float], None], log: str = "") -> None:
         self.who = who
+        self._see = f"; see {log}" if log else ""
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._alive = alive
@@ -67,12 +68,12 @@ class Channel:
             left = deadline - time.monotonic()
             if left <= 0:
                 self._alive(0)
-                raise CellFailed(f"{self.who} hangs: no {what} within {timeout_s:g} s")
+                raise CellFailed(f"{self.who} hangs: no {what} within {timeout_s:g} s{self._see}")
             if select.select([self._read_fd], [], [], min(left, CHECK_EVERY_S))[0]:
                 data = self._read()
                 if not data:
                     self._alive(EXIT_S)
-                    raise CellFailed(f"{self.who} closed its control channel before {what}")
+                    raise CellFailed(f"{self.who} closed its control channel before {what}{self._see}")
                 self._buffer += data
             else:
                 self._alive(0)

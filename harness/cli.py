@@ -84,6 +84,10 @@ def _run(arguments: argparse.Namespace) -> int:
     cells, the_bed = _cells(arguments)
     console = Console(stderr=arguments.json, highlight=False)
     sources = {str(f): f.read_text(encoding="utf-8") for f in [*arguments.files, *filter(None, [arguments.testbed])]}
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {arguments.out}: cannot be made: {error}") from None
     folder, outcomes = run.run(arguments.files[0].stem, cells, the_bed, arguments.out,
                                lambda line: console.print(line, markup=False, soft_wrap=True), sources)
     drawn = _draw(folder, console) if any(o.status == "ok" for o in outcomes) else []

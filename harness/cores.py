@@ -37,9 +37,9 @@ class CorePlan:
 def assign(cpus: Sequence[int], switch_cpus: int, peers: Sequence[str]) -> CorePlan:
     """Spread `peers` over `cpus`, of which the last `switch_cpus` are the switch's."""
     if not cpus:
-        raise BadInput("testbed: no CPU is given: key 'cpus' must list at least one")
+        raise BadInput("key 'cpus' must list at least one CPU")
     if switch_cpus >= len(cpus) > 1:
-        raise BadInput(f"testbed: {switch_cpus} CPUs for the switch leave none of {list(cpus)} for the traffic")
+        raise BadInput(f"key 'switch_cpus' is {switch_cpus}: that leaves none of the CPUs {list(cpus)} for the traffic")
     cut = max(len(cpus) - switch_cpus, 0)
     mine, others = tuple(cpus[cut:]), tuple(cpus[:cut]) or tuple(cpus)
     # CPU others[0] also carries the control threads, so with CPUs to spare pollers start behind it

@@ -44,18 +44,20 @@ class RunningPeer:
         else:
             pipe_in, pipe_out = self.process.popen.stdout, self.process.popen.stdin
             assert pipe_in and pipe_out
-            self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self.process.check_alive)
+            self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self.process.check_alive,
+                                   str(self.process.log))
         assert self.channel
         self.ready_event = self.channel.event("ready", PROGRAM_READY_S)
 
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""
         connection = self._connect(vm)
-        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), self.process.check_alive)
+        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), self.process.check_alive,
+                               vm.console_log)
         try:
             self.channel.event("booted", BOOT_S[vm.accel])
         except CellFailed as failure:
-            raise CellFailed(f"{failure}; console: {vm.console_log}{_last_line(Path(vm.console_log))}") from None
+            raise CellFailed(f"{failure}{_last_line(Path(vm.console_log))}") from None
 
     def _connect(self, vm: qemu.Vm) -> socket.socket:
         """QEMU makes the control socket early, but answers on it only when all its NICs have been connected."""
@@ -75,4 +77,4 @@ def _last_line(console: Path) -> str:
         lines = [line.strip() for line in console.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
         return ""
-    return f" ({lines[-1][:200]})" if lines else " (empty)"
+    return f" (the console's last line: {lines[-1][:200]})" if lines else " (the console is empty)"

@@ -3,7 +3,8 @@
 
 Everything of a run lives in one folder with mode 0700 under /run (for root; else under the temporary folder). Its path
 is short, since unix sockets need that. What has to be undone after a SIGKILL stands in `undo.json` there; the next run
-does it. Processes need no list: the kernel kills them with the harness (proc.py).
+does it. Processes need no list: the kernel kills them with the harness (proc.py), and one that it missed, because the
+harness died in the moment of its start, is known by the run's folder in its environment.
 """
 
 import fcntl
@@ -12,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ HUGEPAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 HUGEPAGE_SPARE = 32         # DPDK rounds its memory up to whole pages here and there
 MEMORY_SPARE_MIB = 512      # left to the rest of the machine
 PREFIX = "vswbench-"
+RUN_VARIABLE = "VSWBENCH_RUN"   # in the environment of every process of a run: the run's folder
 
 
 def runtime_root() -> Path:
@@ -62,14 +65,34 @@ def run_folder(run_id: str) -> Iterator[Path]:
             undo_leftover(old)
     folder = runtime_root() / (PREFIX + hashlib.sha256(run_id.encode()).hexdigest()[:8])
     folder.mkdir(mode=0o700)
+    os.environ[RUN_VARIABLE] = str(folder)
     try:
         yield folder
     finally:
+        del os.environ[RUN_VARIABLE]
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def processes_of(folder: Path) -> list[int]:
+    """Pids of the processes that a run with this folder started and that still live."""
+    mark = f"{RUN_VARIABLE}={folder}".encode()
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+        except OSError:
+            continue        # ended meanwhile, or another user's
+    return [pid for pid in found if pid != os.getpid()]
+
+
 def undo_leftover(folder: Path) -> None:
-    """Undo what stands in a killed run's undo.json, then remove its folder."""
+    """End what is left of a killed run's processes, undo what stands in its undo.json, then remove its folder."""
+    for pid in processes_of(folder):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
     try:
         undo = json.loads((folder / "undo.json").read_text())
         pages = undo.get("hugepages_count")

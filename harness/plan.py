@@ -6,6 +6,7 @@ Law of fairness: peers (generator and guests) are made from scenario, testbed an
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -14,7 +15,7 @@ from harness import programs, qemu, topology
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
-from harness.scenario import Scenario, Search, fingerprint
+from harness.scenario import NAME_MAX, Scenario, Search, fingerprint
 from harness.switches import SWITCHES, find
 from harness.switches.base import Driver, Site, Step
 from harness.topology import GENERATOR, Topology
@@ -108,8 +109,8 @@ def _switch_entry(text: str, known: dict[str, SwitchEntry]) -> SwitchEntry:
         names = ", ".join(d.name for d in SWITCHES)
         raise BadInput(f"switch '{text}': there is no driver '{entry.driver}'; known are {names}"
                        + (f" and {', '.join(known)} of the testbed" if known else ""))
-    if not name or not all(c.isalnum() or c in "-._+" for c in name):
-        raise BadInput(f"switch '{text}': a name is made of letters, digits and -._+")
+    if not re.fullmatch(f"[A-Za-z0-9._+-]{{1,{NAME_MAX}}}", name):
+        raise BadInput(f"switch '{text}': a name is made of at most {NAME_MAX} letters, digits and -._+")
     return entry
 
 
@@ -123,7 +124,10 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
         names = switches or scenario.matrix["switch"]
         if not names:
             raise BadInput(f"{scenario.source}: no switch: set [matrix] switch = [...] or give --switch NAME")
-        entries = switch_entries(names, bed)
+        try:
+            entries = switch_entries(names, bed)
+        except BadInput as why:
+            raise why if switches else BadInput(f"{scenario.source}: [matrix]: key 'switch': {why}") from None
         for cell in _points(scenario, bed, cpus):
             for entry in entries:
                 mine = _for_switch(cell, entry)
@@ -148,10 +152,17 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         if (key := (name, direction, guest, nf, chain, flows, kind, size)) in seen:
             continue
         seen.add(key)
-        topo = topology.build(name, chain, direction)
+        try:
+            topo = topology.build(name, chain, direction)
+        except BadInput as why:
+            raise BadInput(f"{scenario.source}: [matrix]: {why}") from None
         peers = ([GENERATOR] if topo.ports_of(GENERATOR) else []) + [g.name for g in topo.guests]
+        try:
+            cores = assign(cpus, bed.switch_cpus, peers)
+        except BadInput as why:
+            raise BadInput(f"{bed.source}: [cores]: {why}") from None
         yield Cell("", scenario.name, SwitchEntry("", "", ""), topo, guest, nf, direction, kind, size, flows,
-                   scenario.search, assign(cpus, bed.switch_cpus, peers))
+                   scenario.search, cores)
 
 
 def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:

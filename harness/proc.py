@@ -6,16 +6,18 @@ pid. And wait_until(), the one place where the harness waits for something it ca
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from harness.errors import CellFailed
 
 STOP_GRACE_S = 3.0
 LOOK_EVERY_S = 0.01
-TAIL_LINES = 3
+LAST_WORDS = 200        # characters of a log that fit an error line
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive: Sequence["Process"] = ()) -> None:
@@ -69,13 +71,13 @@ class Process:
             raise CellFailed(f"{self.name} {how}{self.last_words()}; see {self.log}")
 
     def last_words(self) -> str:
-        """The end of its log, for an error line."""
+        """The last line of its log, for an error line."""
         try:
             lines = self.log.read_text(errors="replace").splitlines()
         except OSError:
             return ""
-        words = [line.strip() for line in lines if line.strip() and not line.startswith("$ ")][-TAIL_LINES:]
-        return f" ({' | '.join(words)[-400:]})" if words else ""
+        words = [line.strip() for line in lines if line.strip() and not line.startswith("$ ")]
+        return f" (its last words: {words[-1][:LAST_WORDS]})" if words else ""
 
     def stop(self) -> None:
         """Close its input, ask it to end, and kill its whole session if it does not."""
@@ -95,22 +97,32 @@ class Process:
             self.popen.stdout.close()
 
 
-def run_command(argv: Sequence[str], log: Path, timeout_s: float = 30, env: Mapping[str, str] | None = None) -> str:
+def run_command(argv: Sequence[str], log: Path, timeout_s: float = 30, env: Mapping[str, str] | None = None,
+                alive: Sequence[Process] = ()) -> str:
     """Run a control command to its end and give its stdout; command and output are kept in `log`. CellFailed if it
-    fails."""
-    with log.open("a") as out:
+    fails, or as soon as one of `alive` has died (a command to a dead daemon only waits)."""
+    with log.open("a") as out, tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         out.write(f"$ {' '.join(argv)}\n")
         out.flush()
         try:
-            done = subprocess.run(list(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                  timeout=timeout_s, env=dict(os.environ, **(env or {})), stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            raise CellFailed(f"command did not end within {timeout_s:g} s: {' '.join(argv)}; see {log}") from None
+            command = subprocess.Popen(list(argv), stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL,
+                                       env=dict(os.environ, **(env or {})))
         except OSError as error:
             raise CellFailed(f"command could not be started: {' '.join(argv)}: {error}") from None
-        out.write(done.stdout + done.stderr)
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise CellFailed(f"command failed with status {done.returncode}: {' '.join(argv)}: "
-                         f"{said[-1] if said else 'no output'}; see {log}")
-    return done.stdout
+        try:
+            wait_until(lambda: command.poll() is not None, timeout_s, f"end of command {' '.join(argv)}", alive)
+        finally:
+            command.kill()
+            command.wait()
+            said, complaint = (_whole(file) for file in (stdout, stderr))
+            out.write(said + complaint)
+    if command.returncode != 0:
+        lines = (complaint or said).strip().splitlines()
+        raise CellFailed(f"command failed with status {command.returncode}: {' '.join(argv)}: "
+                         f"{lines[-1] if lines else 'no output'}; see {log}")
+    return said
+
+
+def _whole(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()

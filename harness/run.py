@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A run: every cell of the plan, one after the other, each on a testbed of its own; failures stay with their cell."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -41,7 +42,13 @@ class Outcome:
 
 def image() -> Image:
     """Where set-up has put what the peers are made of."""
-    return Image(str(BUILD), str(BUILD / "guest" / "vmlinux"), str(BUILD / "guest" / "initramfs.cpio"))
+    guest = BUILD / "guest"
+    try:
+        about = json.loads((guest / "image.json").read_text())
+    except (OSError, ValueError):       # not built yet: missing() says so
+        about = {}
+    return Image(str(BUILD), str(guest / about.get("kernel_file", "vmlinux")),
+                 str(guest / about.get("initramfs_file", "initramfs.cpio")))
 
 
 def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:

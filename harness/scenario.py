@@ -7,6 +7,7 @@ A suite is a TOML file with `scenarios = [files]` and, optionally, an [override]
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
 PORT_KINDS = ("vhost-user", "ring")
 NFS = ("io", "macswap")
 SEARCHES = ("rplus",)
+NAME_MAX = 64           # names become part of a cell's id, which names a folder
 
 MATRIX = {
     "topology": Field(str, choices=TOPOLOGIES, many=True, required=True),
@@ -76,6 +78,8 @@ def load(path: Path) -> list[Scenario]:
     if not isinstance(files, list) or not files or not all(isinstance(f, str) for f in files):
         raise BadInput(f"{path}: key 'scenarios' must be a list of file names")
     override = table.get("override", {})
+    if not isinstance(override, Mapping):
+        raise BadInput(f"{path}: [override]: must be a table, not {override!r}")
     check_keys(f"{path}: [override]", override, list(TABLES))
     result = []
     for file in files:
@@ -95,8 +99,9 @@ def load(path: Path) -> list[Scenario]:
 def _scenario(where: str, table: Mapping[str, Any]) -> Scenario:
     check_keys(where, table, ["name", *TABLES])
     name = table.get("name")
-    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
-        raise BadInput(f"{where}: key 'name' must be a word of letters, digits, '-' and '_', not {name!r}")
+    if not isinstance(name, str) or not re.fullmatch(f"[A-Za-z0-9_-]{{1,{NAME_MAX}}}", name):
+        raise BadInput(f"{where}: key 'name' must be a word of at most {NAME_MAX} letters, digits, '-' and '_', "
+                       f"not {name!r}")
     checked = {key: check_table(f"{where}: [{key}]", table.get(key, {}), fields) for key, fields in TABLES.items()}
     search = Search(**checked["search"], latency_at_rplus=checked["latency"]["at_rplus"],
                     latency_trial_s=checked["latency"]["trial_s"])

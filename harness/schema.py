@@ -43,12 +43,14 @@ _names = {int: "a whole number", float: "a number", str: "a string", bool: "true
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file. Raises BadInput, also for a file that is missing or no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file{_similar_file(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:              # ValueError: no UTF-8, or no path at all
         raise BadInput(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:       # not always TOMLDecodeError: a number of 5000 digits, say
         raise BadInput(f"{path}: not TOML: {error}") from None
 
 
@@ -98,9 +100,8 @@ def _check_field(where: str, table: Mapping[str, Any], key: str, field: Field) -
 
 def _check_value(where: str, value: Any, field: Field) -> Any:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    good = isinstance(value, field.type) and (field.type is bool or not isinstance(value, bool))
-    if field.type is float and is_number:
-        value, good = float(value), True
+    good = is_number if field.type is float else isinstance(value, field.type)
+    good = good and (field.type is bool or not isinstance(value, bool))
     if good and field.choices and value not in field.choices:
         hint = _did_you_mean(str(value), [str(c) for c in field.choices])
         raise BadInput(f"{where} is {value!r}: allowed is {field.allowed()}{hint}")
@@ -108,7 +109,7 @@ def _check_value(where: str, value: Any, field: Field) -> Any:
         good = False
     if not good:
         raise BadInput(f"{where} is {value!r}: allowed is {field.allowed()}")
-    return value
+    return float(value) if field.type is float else value
 
 
 def _at_least(value: float, low: float | None) -> bool:

@@ -64,7 +64,7 @@ class Testbed:
         if isinstance(step, File):
             Path(step.path).write_text(step.text)
         elif isinstance(step, Command):
-            run_command(step.argv, self.logs / "commands.log", env=dict(step.env))
+            run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
         elif isinstance(step, Await):
             wait_until(Path(step.path).exists, SOCKET_S, f"socket {step.path}", self._processes())
         else:

@@ -70,7 +70,7 @@ def _virtual(guest: int, k: int) -> Port:
 def build(name: str, chain_length: int, direction: str) -> Topology:
     """The topology of a cell. Raises BadInput for a combination that has no meaning (yet)."""
     if direction == "two-way" and name in ("p2v", "v2v"):
-        raise BadInput(f"topology {name} is one-way only so far: set direction = \"one-way\"")
+        raise BadInput(f"key 'direction': topology {name} is one-way only so far: set it to \"one-way\"")
     if name == "p2p":
         ports, guests = (_physical(0), _physical(1)), ()
         ends = (GENERATOR, 0), (GENERATOR, 1)

@@ -49,6 +49,7 @@
 #define PORT_NAME "vswbench.control"
 #define PORT_WAIT_S 10      /* for the port's device node, then for the host to open its side: see await_host() */
 #define HOST_WAIT_S 120
+#define ARGV_MAX 256
 #define LOOK_AGAIN_MS 100
 #define LINE_BYTES 65536    /* longest request line */
 #define PCI_DEVICES "/sys/bus/pci/devices"
@@ -395,7 +396,7 @@ static void await_exit(pid_t pid, int signals)
 	while (!ended) {
 		struct pollfd p[2] = {{.fd = port, .events = 0}, {.fd = signals, .events = POLLIN}};
 		struct signalfd_siginfo info;
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (poll(p, 2, LOOK_AGAIN_MS) < 0 && errno != EINTR)
 			die("cannot wait for the program: %s", strerror(errno));
 		if ((p[1].revents & POLLIN) && read(signals, &info, sizeof(info)) < 0)
 			die("cannot read signals: %s", strerror(errno));
@@ -427,12 +428,11 @@ static void do_exec(json_t *id, json_t *request)
 	int gate[2];
 	sigset_t child;
 
-	if (n == 0) {
-		refuse(id, "exec needs argv, an array of texts with the program first");
+	if (n == 0 || n > ARGV_MAX) {
+		refuse(id, "exec needs argv, an array of 1 to 256 texts with the program first");
 		return;
 	}
-	char *argv[n + 1];
-	argv[n] = NULL;
+	char *argv[ARGV_MAX + 1] = {NULL};
 	for (size_t i = 0; i < n; i++)
 		if ((argv[i] = (char *)(uintptr_t)json_string_value(json_array_get(args, i))) == NULL) {
 			refuse(id, "every word of argv must be a text");
