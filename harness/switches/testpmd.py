@@ -20,7 +20,7 @@ class Testpmd:
     def check(self, prefix: str) -> Check:
         binary = self._binary(prefix)
         if shutil.which(binary) is None:
-            return Check("", f"{binary} is not there: apt-get install dpdk", ())
+            return Check("", f"{binary} is not there: apt-get install dpdk-dev", ())
         # -v makes EAL print "EAL: RTE Version: 'DPDK 22.11.11'", --help makes it end there
         done = subprocess.run([binary, "-v", "--no-huge", "--no-pci", "--help"], capture_output=True, text=True,
                               timeout=20, check=False)
