@@ -35,8 +35,14 @@ def run(search: Search, with_latency: bool) -> Steps:
     results, rplus_pps = yield from rplus(search)
     if with_latency and rplus_pps:
         for fraction in search.latency_at_rplus:
-            results += yield from latency(search, f"{fraction:.2f}rplus", fraction * rplus_pps)
+            results += yield from latency(search, f"{_digits(fraction)}rplus", fraction * rplus_pps)
     return results
+
+
+def _digits(fraction: float) -> str:
+    """0.50, 0.99; all digits of a fraction that has more, so that every metric has a name of its own."""
+    short = f"{fraction:.2f}"
+    return short if float(short) == fraction else repr(fraction)
 
 
 def rplus(search: Search) -> Generator[Request, Trial, tuple[list[Result], float]]:

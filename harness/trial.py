@@ -128,4 +128,5 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
 def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:
     """Received frames over the time they took: sending, or from first to last arrival where that is longer, so that
     what waits in queues when sending ends does not make a switch look faster."""
-    return float(meter["received_count"] / max(tx_span_s, meter["span_s"]))
+    span_s = max(tx_span_s, meter["span_s"])
+    return float(meter["received_count"] / span_s) if span_s > 0 else 0.0

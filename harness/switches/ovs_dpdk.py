@@ -41,6 +41,8 @@ class OvsDpdk:
         config = {
             "dpdk-init": "true",
             "dpdk-socket-mem": str(SOCKET_MEM_MIB),
+            # without a limit its packet pool (262144 buffers) takes whatever is free, and the guest finds none
+            "dpdk-socket-limit": str(SOCKET_MEM_MIB),
             "dpdk-lcore-mask": cpu_mask([site.cores.control]),
             "pmd-cpu-mask": cpu_mask(site.cores.switch),
             "dpdk-extra": f"--in-memory --single-file-segments --no-pci --file-prefix={site.file_prefix}",
