@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness import figures
+from harness.figures import drawing, page, reading, throughput
 
 SAMPLE = Path(__file__).resolve().parents[2] / "plots" / "sample" / "results.csv"
 COLUMNS = ("run_id", "cell_id", "switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction",
@@ -36,8 +37,8 @@ def to_csv(rows: list[dict], columns=COLUMNS) -> str:
     return out.getvalue()
 
 
-def chart(*rows: dict) -> figures.Chart:
-    return figures.pivot(figures.read_results(to_csv(list(rows)), figures.THROUGHPUT_COLUMNS).rows)
+def chart(*rows: dict) -> throughput.Chart:
+    return throughput.pivot(reading.read_results(to_csv(list(rows)), throughput.THROUGHPUT_COLUMNS).rows)
 
 
 def plain(text: str) -> str:
@@ -155,9 +156,9 @@ def test_bars_stay_below_the_top_of_their_axis(drawn):
 @needs_gnuplot
 def test_redraw_from_the_prepared_data_alone(drawn, tmp_path):
     shutil.copy(drawn / "throughput.dat", tmp_path)
-    subprocess.run(["gnuplot", "-d", "-c", str(figures.PLOTS / "throughput.gp"), "svg"], cwd=tmp_path, check=True,
+    subprocess.run(["gnuplot", "-d", "-c", str(drawing.PLOTS / "throughput.gp"), "svg"], cwd=tmp_path, check=True,
                    capture_output=True, timeout=30)
-    again = figures.finish_svg((tmp_path / "throughput.svg").read_text())
+    again = drawing.finish_svg((tmp_path / "throughput.svg").read_text())
     assert again == (drawn / "throughput.svg").read_text()
 
 
@@ -242,7 +243,7 @@ def test_unreadable_field_leaves_out_the_row_and_names_it(field, bad):
     ([4.8], [1]), ([], []), ([0.0], [1]),
     ([24, 10, 9.5, 4.8, 0.09, 0.0], [1, 1, 24 / 9.5, 24 / 9.5, 24 / 0.09, 1])])
 def test_scales_are_shared_where_they_can_be(peaks, zooms):
-    axes = figures.scales(peaks)
+    axes = throughput.scales(peaks)
     assert [zoom for _, _, zoom in axes] == pytest.approx(zooms)
     for peak, (y_max, y_step, _) in zip(peaks, axes):
         assert y_max > peak and 2 <= y_max / y_step <= 8
@@ -254,30 +255,30 @@ def test_scales_are_shared_where_they_can_be(peaks, zooms):
 def test_layout_keeps_panels_apart_and_bars_visible(panels, switches, sizes):
     c = chart(*(record(topology="loopback", chain_length=str(p), switch=f"s{s}", frame_bytes=str(64 << f))
                 for p in range(panels) for s in range(switches) for f in range(sizes)))
-    page = figures.layout(c)
-    assert page.width in (figures.COLUMN_PT, figures.TEXT_PT) and len(page.places) == panels
-    for i, a in enumerate(page.places):
-        assert a.left > 20 and a.left + a.width <= page.width and a.top + a.height < page.axis[1]
-        assert a.bar_width * a.width / sizes >= figures.MIN_BAR_PT
-        assert a.bar_width * switches <= figures.GROUP_SHARE + 1e-9
-        for b in page.places[i + 1:]:
-            assert (abs(a.left - b.left) >= a.width + figures.TICS_PT) or abs(a.top - b.top) >= a.height + 30
-    assert all(figures.text_width(line, figures.SMALL_PT) <= page.width for _, _, line in page.footer)
-    assert all(0 <= x and x < page.width for x, _ in page.legend)
-    assert page.footer[-1][1] < page.height
+    sheet = page.layout(c)
+    assert sheet.width in (page.COLUMN_PT, page.TEXT_PT) and len(sheet.places) == panels
+    for i, a in enumerate(sheet.places):
+        assert a.left > 20 and a.left + a.width <= sheet.width and a.top + a.height < sheet.axis[1]
+        assert a.bar_width * a.width / sizes >= page.MIN_BAR_PT
+        assert a.bar_width * switches <= page.GROUP_SHARE + 1e-9
+        for b in sheet.places[i + 1:]:
+            assert (abs(a.left - b.left) >= a.width + page.TICS_PT) or abs(a.top - b.top) >= a.height + 30
+    assert all(page.text_width(line, page.SMALL_PT) <= sheet.width for _, _, line in sheet.footer)
+    assert all(0 <= x and x < sheet.width for x, _ in sheet.legend)
+    assert sheet.footer[-1][1] < sheet.height
 
 
 @pytest.mark.parametrize("ns, says", [(("3",), "(n < 6 gives no confidence interval)"), (("10",), "Whiskers: 95 %"),
                                       (("3", "10"), "where n < 6, smallest"), (("",), "(n unknown)")])
 def test_footer_says_what_whiskers_are(ns, says):
     c = chart(*(record(switch=f"s{i}", n=n) for i, n in enumerate(ns)))
-    assert says in plain(" ".join(figures.footer_text(c)))
+    assert says in plain(" ".join(page.footer_text(c)))
 
 
 def test_footer_tells_when_there_is_no_bound():
-    assert "No upper bound" in figures.footer_text(chart(record()))[0]
-    assert "No upper bound" in figures.footer_text(chart(record(switch="testpmd", status="failed")))[0]
-    assert "practical upper bound" in figures.footer_text(chart(record(switch="testpmd")))[0]
+    assert "No upper bound" in page.footer_text(chart(record()))[0]
+    assert "No upper bound" in page.footer_text(chart(record(switch="testpmd", status="failed")))[0]
+    assert "practical upper bound" in page.footer_text(chart(record(switch="testpmd")))[0]
 
 
 # ---- hostile and damaged input -------------------------------------------------------------------------------------
@@ -301,7 +302,7 @@ def test_hostile_names_are_shown_and_never_run(tmp_path):
 
 def test_unknown_switches_get_styles_of_their_own():
     """plots/style.gp: rows of four words, all different, the known names as the design lists them."""
-    style = (figures.PLOTS / "style.gp").read_text()
+    style = (drawing.PLOTS / "style.gp").read_text()
     known, spare = (re.search(rf'^{name} = "(.*?)"', style, re.S | re.M).group(1).replace("\\\n", " ").split()
                     for name in ("STYLES", "SPARE_STYLES"))
     assert set(known[::4]) == set("ovs-dpdk ovs-kernel ovs-userspace linux-bridge macvtap xdp testpmd vpp bess "
@@ -309,7 +310,7 @@ def test_unknown_switches_get_styles_of_their_own():
     looks = [(words[i + 1], words[i + 2], words[i + 3] if words[i + 2] != "0" else "")
              for words in (known, spare) for i in range(0, len(words), 4)]
     assert len(set(looks)) == len(looks)
-    assert len(spare) // 4 >= figures.MAX_SWITCHES
+    assert len(spare) // 4 >= throughput.MAX_SWITCHES
 
 
 @needs_gnuplot
@@ -325,21 +326,21 @@ def test_cut_off_file_draws_the_whole_rows_and_names_the_rest(tmp_path):
 def test_last_line_without_line_end_is_not_trusted():
     columns = tuple(c for c in COLUMNS if c != "value") + ("value",)
     text = to_csv([record(), record(switch="vpp")], columns).rstrip("\r\n")[:-3]    # ...,4800000 became ...,4800
-    results = figures.read_results(text, columns)
+    results = reading.read_results(text, columns)
     assert [row["switch"] for row in results.rows] == ["ovs-dpdk"]
     assert len(results.warnings) == 1 and "line 3" in results.warnings[0]
 
 
 def test_open_quote_and_long_rows_are_named():
     text = to_csv([record()]) + 'a,b\r\n' + ",".join(["x"] * 30) + '\r\n"open,1,2\r\nmore\r\n'
-    results = figures.read_results(text, COLUMNS)
+    results = reading.read_results(text, COLUMNS)
     assert len(results.rows) == 1 and len(results.warnings) == 3
     assert [re.search(r"line (\d+)", w).group(1) for w in results.warnings] == ["3", "4", "5"]
 
 
 def test_columns_are_found_by_name():
     text = to_csv([record(flags="oversubscribed")], tuple(reversed(COLUMNS)) + ("later_column",))
-    rows = figures.read_results(text, COLUMNS).rows
+    rows = reading.read_results(text, COLUMNS).rows
     assert rows[0]["switch"] == "ovs-dpdk" and rows[0]["flags"] == "oversubscribed"
 
 
@@ -366,7 +367,7 @@ def test_what_cannot_be_drawn_is_said_in_one_line(tmp_path, text, says):
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "_gnuplot", lambda name, kind, scratch, folder: (scratch / f"{name}.{kind}").touch())
+    monkeypatch.setattr(drawing, "_gnuplot", lambda name, kind, scratch, folder: (scratch / f"{name}.{kind}").touch())
     assert figures.draw(run_with(tmp_path, "\ufeff" + to_csv([record()])), formats=("svg",))
 
 
@@ -403,7 +404,7 @@ def test_failing_gnuplot_keeps_the_old_drawing(tmp_path, monkeypatch, script):
 
 
 def test_many_warnings_are_cut_short(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(figures, "_gnuplot", lambda name, kind, scratch, folder: (scratch / f"{name}.{kind}").touch())
+    monkeypatch.setattr(drawing, "_gnuplot", lambda name, kind, scratch, folder: (scratch / f"{name}.{kind}").touch())
     figures.draw(run_with(tmp_path, to_csv([record()] + [record(value="?")] * 50)), formats=("svg",))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 13 and lines[-1] == "figures: and 38 more rows like these"
