@@ -264,18 +264,8 @@ cmd_settle(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_M
 	return json_object_set_new(reply, "silent", json_boolean(silent));
 }
 
-static int
-cmd_ports(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
-{
-	struct meter *m = ctx;
-
-	if (control_unpack(request, error, "{!}") != 0)
-		return -1;
-	return json_object_set_new(reply, "ports", port_json(&m->program.ports));
-}
-
 static const struct control_command commands[] = {
-	{"ports", "the ports and their links", cmd_ports},
+	{"ports", "the ports and their links", program_ports},
 	{"arm", "epoch, [stream, flows, flow_table (flows to keep), interval_s]: forget all, count from now", cmd_arm},
 	{"count", "received_count and packets so far", cmd_count},
 	{"settle", "[silence_s, max_s]: wait until no more of ours comes", cmd_settle},

@@ -161,18 +161,8 @@ cmd_trial(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 	return 0;
 }
 
-static int
-cmd_ports(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
-{
-	struct pktgen *g = ctx;
-
-	if (control_unpack(request, error, "{!}") != 0)
-		return -1;
-	return json_object_set_new(reply, "ports", port_json(&g->program.ports));
-}
-
 static const struct control_command commands[] = {
-	{"ports", "the ports and their links", cmd_ports},
+	{"ports", "the ports and their links", program_ports},
 	{"trial",
 	 "epoch, duration_s, [drain_s, drain_max_s], streams: [{tx, [rx], [rate_pps, 0 saturates], "
 	 "[frame_bytes with FCS], [flows]}]",

@@ -143,6 +143,16 @@ program_ready(struct program *p, json_t *more)
 	control_event(&p->control, "ready", ready);
 }
 
+int
+program_ports(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
+{
+	struct program *p = ctx;
+
+	if (control_unpack(request, error, "{!}") != 0)
+		return -1;
+	return json_object_set_new(reply, "ports", port_json(&p->ports));
+}
+
 void
 program_end(struct program *p)
 {

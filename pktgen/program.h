@@ -45,6 +45,9 @@ void program_start(struct program *p, const char *name, int argc, char **argv, c
 /* Sends the ready event: program, version, pid, tsc_hz, dpdk, ports, and `more` (may be NULL, reference taken). */
 void program_ready(struct program *p, json_t *more);
 
+/* The command "ports", which all programs have; its ctx is a struct that begins with a struct program. */
+int program_ports(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX]);
+
 /* Stops ports and EAL. */
 void program_end(struct program *p);
 

@@ -139,18 +139,8 @@ cmd_stats(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 	return 0;
 }
 
-static int
-cmd_ports(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
-{
-	struct vnf *v = ctx;
-
-	if (control_unpack(request, error, "{!}") != 0)
-		return -1;
-	return json_object_set_new(reply, "ports", port_json(&v->program.ports));
-}
-
 static const struct control_command commands[] = {
-	{"ports", "the ports and their links", cmd_ports},
+	{"ports", "the ports and their links", program_ports},
 	{"stats", "packets per receiving port, drops by reason, cycles (TSC) spent on packets", cmd_stats},
 	{.name = NULL},
 };
