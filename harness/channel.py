@@ -15,6 +15,17 @@ CHECK_EVERY_S = 0.5
 EXIT_S = 1.0            # a peer that closes its channel is about to end, and its exit says more
 
 
+class _Message(dict[str, Any]):
+    """An object that a peer sent. A key that is not there fails the cell: the peer is of another version."""
+
+    def __init__(self, who: str, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self._who = who
+
+    def __missing__(self, key: str) -> Any:
+        raise CellFailed(f"{self._who} sent a message without '{key}': is it of another version? Run `make setup`")
+
+
 class Channel:
     """One peer's channel. `who` and `log` are for errors; `alive(patience_s)` raises if the peer's process has ended by then."""
 
@@ -50,8 +61,8 @@ class Channel:
         while True:
             line = self._line(deadline, timeout_s, what)
             try:
-                message = json.loads(line)
-            except ValueError:
+                message = json.loads(line, object_hook=lambda o: _Message(self.who, o))
+            except (ValueError, RecursionError):
                 raise CellFailed(f"{self.who} sent a line that is no JSON: {line[:80]!r}") from None
             if not isinstance(message, dict):
                 raise CellFailed(f"{self.who} sent a line that is no JSON object: {line[:80]!r}")

@@ -140,7 +140,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _traffic_s(cell: Cell) -> float:
     s = cell.search
     with_latency = cell.topology.flows[0].tx[0] == cell.topology.flows[0].rx[0]
-    latency_s = len(s.latency_at_rplus) * s.latency_trial_s if with_latency else 0
+    latency_s = len(s.latency_at_rplus) * s.latency_trials * s.latency_trial_s if with_latency else 0
     return 0.0 if cell.unsupported else s.warmup_s + s.trials * s.trial_s + latency_s
 
 

@@ -64,7 +64,11 @@ class RunningPeer:
         path = Path(vm.control_socket)
         wait_until(path.exists, PROGRAM_READY_S, f"{vm.name}: control socket of QEMU", [self.process])
         connection = self._stack.enter_context(socket.socket(socket.AF_UNIX))
-        connection.connect(os.fspath(path))
+        try:
+            connection.connect(os.fspath(path))
+        except OSError as error:
+            self.process.check_alive(1)
+            raise CellFailed(f"{vm.name}: control socket of QEMU: {error}; see {self.process.log}") from None
         return connection
 
     def links_up(self) -> bool:

@@ -96,9 +96,9 @@ def undo_leftover(folder: Path) -> None:
     try:
         undo = json.loads((folder / "undo.json").read_text())
         pages = undo.get("hugepages_count")
-        if isinstance(pages, int) and 0 <= pages < hugepages("nr"):
+        if type(pages) is int and 0 <= pages < hugepages("nr"):     # True is no number of pages
             _write_hugepages(pages)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         pass        # it had nothing to undo, or was killed before it could write it
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -146,6 +146,9 @@ def check_hugepages_possible(needed: int) -> None:
         raise CannotRun(f"{needed} free hugepages are needed and only root can reserve them: run as root, or the null "
                         "switch (scenarios/null.toml)")
     short = max(0, needed + HUGEPAGE_SPARE - hugepages("free"))
+    if short and not os.access(HUGEPAGES / "nr_hugepages", os.W_OK):
+        raise CannotRun(f"{short} hugepages are missing and {HUGEPAGES} cannot be written (a container?): reserve them "
+                        f"outside with `sysctl vm.nr_hugepages={hugepages('nr') + short}`")
     if memory_mib("MemAvailable") < 2 * short + MEMORY_SPARE_MIB:
         raise CannotRun(f"too little memory: {2 * short} MiB of hugepages are missing and {memory_mib('MemAvailable')} MiB "
                         "are available: measure fewer guests, or use a larger machine")

@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from harness.errors import CellFailed
 
 STOP_GRACE_S = 3.0
 LOOK_EVERY_S = 0.01
+_TEXT: Any = {"encoding": "utf-8", "errors": "replace"}
 LAST_WORDS = 200        # characters of a log that fit an error line
 
 
@@ -80,16 +81,14 @@ class Process:
         return f" (its last words: {words[-1][:LAST_WORDS]})" if words else ""
 
     def stop(self) -> None:
-        """Close its input, ask it to end, and kill its whole session if it does not."""
+        """Close its input, ask it to end, and kill what is left of its session."""
         if self.popen.stdin:
             self.popen.stdin.close()
-        for sig, patience_s in ((signal.SIGTERM, STOP_GRACE_S), (signal.SIGKILL, STOP_GRACE_S)):
+        for sig in (signal.SIGTERM, signal.SIGKILL):     # the second also for children that it left behind
             try:
                 os.killpg(self.pid, sig)
+                self.popen.wait(STOP_GRACE_S)
             except ProcessLookupError:
-                break
-            try:
-                self.popen.wait(patience_s)
                 break
             except subprocess.TimeoutExpired:
                 continue
@@ -101,7 +100,8 @@ def run_command(argv: Sequence[str], log: Path, timeout_s: float = 30, env: Mapp
                 alive: Sequence[Process] = ()) -> str:
     """Run a control command to its end and give its stdout; command and output are kept in `log`. CellFailed if it
     fails, or as soon as one of `alive` has died (a command to a dead daemon only waits)."""
-    with log.open("a") as out, tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+    with log.open("a", **_TEXT) as out, tempfile.TemporaryFile("w+", **_TEXT) as stdout, \
+            tempfile.TemporaryFile("w+", **_TEXT) as stderr:
         out.write(f"$ {' '.join(argv)}\n")
         out.flush()
         try:

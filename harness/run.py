@@ -4,6 +4,7 @@
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,8 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
     lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
+    if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
+        lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
     pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
     if pages:
         try:

@@ -41,6 +41,7 @@ SEARCH = {
 }
 LATENCY = {
     "at_rplus": Field(float, (), low=0.0001, high=2.0, many=True),
+    "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
 }
 TABLES = {"matrix": MATRIX, "search": SEARCH, "latency": LATENCY}
@@ -55,6 +56,7 @@ class Search:
     trial_s: float
     warmup_s: float
     latency_at_rplus: tuple[float, ...]     # fractions of R+, of sent load per direction
+    latency_trials: int                     # at each fraction
     latency_trial_s: float
 
 
@@ -104,7 +106,7 @@ def _scenario(where: str, table: Mapping[str, Any]) -> Scenario:
                        f"not {name!r}")
     checked = {key: check_table(f"{where}: [{key}]", table.get(key, {}), fields) for key, fields in TABLES.items()}
     search = Search(**checked["search"], latency_at_rplus=checked["latency"]["at_rplus"],
-                    latency_trial_s=checked["latency"]["trial_s"])
+                    latency_trials=checked["latency"]["trials"], latency_trial_s=checked["latency"]["trial_s"])
     _check_matrix(where, checked["matrix"])
     return Scenario(name, where, checked["matrix"], search)
 

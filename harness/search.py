@@ -34,15 +34,8 @@ def run(search: Search, with_latency: bool) -> Steps:
     """The search of a scenario. Latency trials only where one process holds both ends."""
     results, rplus_pps = yield from rplus(search)
     if with_latency and rplus_pps:
-        for fraction in search.latency_at_rplus:
-            results += yield from latency(search, f"{_digits(fraction)}rplus", fraction * rplus_pps)
+        results += yield from latency(search, rplus_pps)
     return results
-
-
-def _digits(fraction: float) -> str:
-    """0.50, 0.99; all digits of a fraction that has more, so that every metric has a name of its own."""
-    short = f"{fraction:.2f}"
-    return short if float(short) == fraction else repr(fraction)
 
 
 def rplus(search: Search) -> Generator[Request, Trial, tuple[list[Result], float]]:
@@ -58,13 +51,27 @@ def rplus(search: Search) -> Generator[Request, Trial, tuple[list[Result], float
     return results, results[0].value or 0.0
 
 
-def latency(search: Search, at: str, rate_pps: float) -> Steps:
-    """One-way latency of every packet at one load."""
-    trial = yield Request(f"latency@{at}", rate_pps, search.latency_trial_s)
-    values: list[tuple[str, int | None]] = [(name, trial.latency_ns(q)) for name, q in QUANTILES]
-    values += [("min", trial.latency_min_ns), ("max", trial.latency_max_ns)]
-    results = [_of_trials(f"latency_{name}_ns@{at}", "ns", [trial], [value]) for name, value in values]
-    return [*results, _of_trials(f"loss_ratio@{at}", "1", [trial], [trial.loss_ratio])]
+def latency(search: Search, rplus_pps: float) -> Steps:
+    """One-way latency of every packet at fractions of R+: rounds of one trial at each fraction, so that a slow moment of
+    the machine meets all fractions alike; of each percentile the median over the rounds."""
+    trials: dict[str, list[Trial]] = {_at(fraction): [] for fraction in search.latency_at_rplus}
+    for _ in range(search.latency_trials):
+        for fraction, (at, done) in zip(search.latency_at_rplus, trials.items()):
+            done.append((yield Request(f"latency@{at}", fraction * rplus_pps, search.latency_trial_s)))
+    return [result for at, done in trials.items() for result in _latency_results(at, done)]
+
+
+def _at(fraction: float) -> str:
+    """0.5 -> "0.50rplus"; more digits only where two do not tell."""
+    short = f"{fraction:.2f}"
+    return (short if float(short) == fraction else repr(fraction)) + "rplus"
+
+
+def _latency_results(at: str, trials: Sequence[Trial]) -> list[Result]:
+    values: dict[str, list[int | None]] = {name: [t.latency_ns(q) for t in trials] for name, q in QUANTILES}
+    values |= {"min": [t.latency_min_ns for t in trials], "max": [t.latency_max_ns for t in trials]}
+    results = [_of_trials(f"latency_{name}_ns@{at}", "ns", trials, of_trials) for name, of_trials in values.items()]
+    return [*results, _of_trials(f"loss_ratio@{at}", "1", trials, [t.loss_ratio for t in trials])]
 
 
 def _of_trials(metric: str, unit: str, trials: Sequence[Trial], values: Sequence[float | None]) -> Result:

@@ -20,5 +20,5 @@ def query(path: str, command: str) -> Any:
             connection.send(command.encode())
             answer = json.loads(connection.recv(greeting.get("max_output_len", 1 << 14) + 1024))
             return answer[command.partition(",")[0]]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CellFailed(f"DPDK telemetry {path} did not answer '{command}': {error}") from None

@@ -5,6 +5,7 @@ A driver describes; it never starts anything. launch() and wire() give lists of 
 and `plan` prints. They are pure: a function of the cell's topology, its core plan and paths under the run's folder.
 """
 
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -106,6 +107,15 @@ class Driver(Protocol):
     def wire(self, site: Site) -> list[Step]: ...
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]: ...
+
+
+def said_by(argv: Sequence[str]) -> str:
+    """What a program says of its version (stdout, then stderr); empty if it cannot be run or does not end."""
+    try:
+        done = subprocess.run(list(argv), capture_output=True, text=True, errors="replace", timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr
 
 
 def cpu_mask(cpus: Sequence[int]) -> str:

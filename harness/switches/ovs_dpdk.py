@@ -8,9 +8,10 @@ A port is added when its peer's socket is there: the first connect then succeeds
 
 import json
 import os
-import subprocess
+import re
 
-from harness.switches.base import Await, Check, Command, Output, PortCounters, Site, Spawn, Step, cpu_mask
+from harness.errors import CellFailed
+from harness.switches.base import Await, Check, Command, Output, PortCounters, Site, Spawn, Step, cpu_mask, said_by
 
 BRIDGE = "br0"
 SOCKET_MEM_MIB = 512
@@ -28,13 +29,13 @@ class OvsDpdk:
         for path in needed:
             if not os.path.exists(path):
                 return Check("", f"{path} is not there: apt-get install openvswitch-switch-dpdk")
-        done = subprocess.run([_daemon(prefix), "--version"], capture_output=True, text=True, timeout=20, check=False)
-        words = done.stdout.split()         # "ovs-vswitchd (Open vSwitch) 3.1.0\nDPDK 22.11.11"
-        version = words[3] if len(words) > 3 else "unknown"
-        dpdk = words[5] if len(words) > 5 else ""
+        said = said_by([_daemon(prefix), "--version"])      # "ovs-vswitchd (Open vSwitch) 3.1.0\nDPDK 22.11.11"
+        version, dpdk = re.search(r"\(Open vSwitch\) (\S+)", said), re.search(r"^DPDK (\S+)", said, re.MULTILINE)
+        if not version:
+            return Check("", f"{_daemon(prefix)} does not run, or is no Open vSwitch: try it with --version")
         if not dpdk:
-            return Check(version, f"{_daemon(prefix)} was built without DPDK")
-        return Check(f"{version} (DPDK {dpdk})", "", (_daemon(prefix),))
+            return Check(version[1], f"{_daemon(prefix)} was built without DPDK")
+        return Check(f"{version[1]} (DPDK {dpdk[1]})", "", (_daemon(prefix),))
 
     def launch(self, site: Site) -> list[Step]:
         env = _env(site)
@@ -82,7 +83,10 @@ class OvsDpdk:
 
 def parse_counters(text: str, ports: list[str]) -> list[PortCounters]:
     """`ovs-vsctl --format=json --columns=name,statistics list Interface` to counters, in the order of `ports`."""
-    stats = {name: dict(pairs) for name, (_, pairs) in json.loads(text)["data"]}
+    try:
+        stats = {name: dict(pairs) for name, (_, pairs) in json.loads(text)["data"]}
+    except (ValueError, KeyError, TypeError):
+        raise CellFailed(f"ovs-vsctl gave something else than counters: {text[:80]!r}") from None
     return [PortCounters(name, stats[name].get("rx_packets"), stats[name].get("tx_packets"),
                          stats[name].get("rx_dropped", 0) + stats[name].get("tx_dropped", 0))
             for name in ports if name in stats]

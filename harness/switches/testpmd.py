@@ -6,10 +6,10 @@ It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topolo
 """
 
 import shutil
-import subprocess
 
 from harness import telemetry
-from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step
+from harness.errors import CellFailed
+from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
 
 
 class Testpmd:
@@ -22,11 +22,10 @@ class Testpmd:
         if shutil.which(binary) is None:
             return Check("", f"{binary} is not there: apt-get install dpdk-dev", ())
         # -v makes EAL print "EAL: RTE Version: 'DPDK 22.11.11'", --help makes it end there
-        done = subprocess.run([binary, "-v", "--no-huge", "--no-pci", "--help"], capture_output=True, text=True,
-                              timeout=20, check=False)
-        text = done.stdout + done.stderr
-        _, found, version = text.partition("RTE Version: '")
-        return Check(version.partition("'")[0] if found else "unknown", "", (binary,))
+        _, found, version = said_by([binary, "-v", "--no-huge", "--no-pci", "--help"]).partition("RTE Version: '")
+        if not found:
+            return Check("", f"{binary} does not run, or is no testpmd: try it with -v --help")
+        return Check(version.partition("'")[0], "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
         cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
@@ -50,8 +49,11 @@ class Testpmd:
     def _port(self, site: Site, index: int) -> PortCounters:
         socket = site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2")
         stats = telemetry.query(socket, f"/ethdev/stats,{index}")
-        return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"],
-                            stats["imissed"] + stats["oerrors"])
+        try:
+            return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"],
+                                stats["imissed"] + stats["oerrors"])
+        except (KeyError, TypeError):
+            raise CellFailed(f"testpmd gave something else than the counters of port {index}: {stats!r:.80}") from None
 
     def _binary(self, prefix: str) -> str:
         return f"{prefix}/bin/dpdk-testpmd"

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the tests of the harness share: seeds, plans without a machine, and vswbench as a process of its own.
+
+VSW_TEST_SEED repeats a run of the tests that try random values.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import bed, plan, scenario
+from harness.plan import Cell, Image, Setup
+from harness.trial import Direction, Request, Trial, make
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ROOT / "scenarios" / "suites" / "quick.toml"
+SEED = int(os.environ.get("VSW_TEST_SEED") or str(time.time_ns() % 1_000_000_000), 0)
+IMAGE = Image("$BUILD", "$BUILD/guest/vmlinux", "$BUILD/guest/initramfs.cpio")
+FOLDER = "/run/vswbench-01234567/c1"
+CPUS = (0, 1, 2, 3)
+
+NULL_CELL = """
+[matrix]
+topology = "p2p"
+port_kind = "ring"
+switch = "null"
+"""
+
+
+def seeded() -> random.Random:
+    """A generator whose seed stands in the output of a test that fails."""
+    print(f"VSW_TEST_SEED={SEED}")
+    return random.Random(SEED)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def executable(path: Path, text: str) -> Path:
+    write(path, text).chmod(0o755)
+    return path
+
+
+def cells_of(*files: Path, cpus: Sequence[int] = CPUS, switches: Sequence[str] = (), testbed: Path | None = None,
+             ) -> list[Cell]:
+    return plan.expand([s for f in files for s in scenario.load(f)], bed.load(testbed), cpus, switches)
+
+
+def cells_of_text(folder: Path, text: str, **more: Any) -> list[Cell]:
+    """The cells of a scenario given as text; its name is added."""
+    return cells_of(write(folder / "made-up.toml", 'name = "made-up"\n' + text), **more)
+
+
+def setup_of(cell: Cell, folder: str = FOLDER) -> Setup:
+    return plan.setup(cell, bed.load(None), IMAGE, folder, "$LOGS", "tcg")
+
+
+def meter(received: int, *, span_s: float = 0.0, latency: Any = None, **counts: int) -> dict[str, Any]:
+    """What a meter says of one direction."""
+    zero = dict.fromkeys(("duplicate_count", "reordered_count", "old_count", "stale_count", "foreign_count"), 0)
+    return {**zero, "received_count": received, "span_s": span_s, "latency": latency, **counts}
+
+
+def direction(sent: int, received: int, *, intended: int | None = None, full: int = 0, with_latency: bool = True,
+              **of_meter: Any) -> Direction:
+    return Direction(intended, sent, full, meter(received, **of_meter), with_latency)
+
+
+def made(directions: Sequence[Direction], *, phase: str = "rplus", rate_pps: float | None = None,
+         duration_s: float = 1.0,
+         missed_count: int = 0, clock_error_ppm: float = 0.0, drained: bool = True,
+         cell_flags: Sequence[str] = ()) -> Trial:
+    """A trial of these directions, with nothing amiss unless said."""
+    return make(Request(phase, rate_pps, duration_s), "2000-01-01T00:00:00.000+00:00", duration_s, directions,
+                missed_count=missed_count, clock_error_ppm=clock_error_ppm, drained=drained, cell_flags=cell_flags,
+                loop={})
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
+    """The first true value of condition(); fails after timeout_s."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(0.01)
+    return value
+
+
+# ---- vswbench as a process -----------------------------------------------------------------------------------------
+
+# The lock and the folders of runs lie in a folder of the test: a measurement on this machine is not disturbed by the
+# tests, and does not disturb them.
+LAUNCHER = """
+import sys
+from pathlib import Path
+from harness import cli, host
+root = Path(sys.argv[1])
+host.runtime_root = lambda: root
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+def start_vswbench(root: Path, *arguments: object) -> "subprocess.Popen[str]":
+    """vswbench with a runtime folder of its own."""
+    return subprocess.Popen([sys.executable, "-c", LAUNCHER, str(root), *map(str, arguments)], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"})
+
+
+def vswbench(root: Path, *arguments: object, timeout_s: float = 30) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a whole vswbench."""
+    with start_vswbench(root, *arguments) as process:
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, out, err
+
+
+def is_running(pid: int) -> bool:
+    """Neither gone nor a zombie that nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def processes_of(root: Path) -> list[int]:
+    """Processes whose environment names `root`, as that of everything a run starts does."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            mine = entry.name.isdigit() and f"={root}".encode() in (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if mine and is_running(int(entry.name)):
+            found.append(int(entry.name))
+    return found
+
+
+def words_missing(text: str, words: Iterable[str]) -> list[str]:
+    return [word for word in words if word not in text]

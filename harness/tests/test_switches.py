@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Drivers of switches: the contract that all of them keep, and what each reads of its switch."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import scenario, telemetry
+from harness.cores import assign
+from harness.errors import CellFailed, Unsupported
+from harness.switches import SWITCHES, find
+from harness.switches.base import Await, Command, File, PortCounters, Site, Spawn, Step, cpu_mask
+from harness.switches.ovs_dpdk import OvsDpdk, parse_counters
+from harness.switches.testpmd import Testpmd
+from harness.tests.support import FOLDER, executable, write
+from harness.topology import CHAIN_MAX, Topology, build
+
+every_driver = pytest.mark.parametrize("driver", SWITCHES, ids=lambda d: d.name)
+
+
+def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch", cpus: int = 4) -> Site:
+    sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
+    return Site(f"{folder}/switch", sockets, topology, assign(range(cpus), 1, ["generator"]), prefix, 512,
+                "vsw-0-switch")
+
+
+def every_topology() -> list[Topology]:
+    return [build("p2p", 0, "two-way"), build("p2v", 0, "one-way"), build("v2v", 0, "one-way"),
+            *(build("loopback", n, "one-way") for n in (1, 2, CHAIN_MAX))]
+
+
+def steps_of(driver: Any, site: Site) -> list[Step]:
+    try:
+        return [*driver.launch(site), *driver.wire(site)]
+    except Unsupported:
+        return []
+
+
+# ---- the contract --------------------------------------------------------------------------------------------------
+
+def test_names_are_unique_words_and_found() -> None:
+    names = [d.name for d in SWITCHES]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z][a-z0-9-]*", name) for name in names)
+    assert [find(name) for name in names] == list(SWITCHES)
+    assert find("no-such-switch") is None
+
+
+@every_driver
+def test_a_driver_says_what_ports_and_memory_it_takes(driver: Any) -> None:
+    assert driver.ports and set(driver.ports) <= set(scenario.PORT_KINDS)
+    assert isinstance(driver.hugepages_mib, int) and driver.hugepages_mib >= 0
+
+
+@every_driver
+def test_a_driver_can_do_at_least_p2p(driver: Any) -> None:
+    site = site_of(build("p2p", 0, "one-way"))
+    assert isinstance(driver.launch(site), list) and isinstance(driver.wire(site), list)
+
+
+@every_driver
+def test_a_driver_gives_steps_and_the_same_every_time(driver: Any) -> None:
+    for topology in every_topology():
+        steps = steps_of(driver, site_of(topology))
+        assert all(isinstance(step, Command | Spawn | Await | File) for step in steps)
+        assert steps == steps_of(driver, site_of(topology))
+        assert all(isinstance(word, str) and word for s in steps if isinstance(s, Command | Spawn) for word in s.argv)
+
+
+@every_driver
+def test_whoever_cannot_do_a_topology_says_why(driver: Any) -> None:
+    for topology in every_topology():
+        try:
+            driver.launch(site_of(topology))
+            driver.wire(site_of(topology))
+        except Unsupported as why:
+            assert len(str(why)) > 10 and "\n" not in str(why)
+
+
+def paths_in(steps: list[Step]) -> set[str]:
+    """Absolute paths in arguments, environments and steps, also behind "=" and the like."""
+    words = [str(value) for step in steps for value in asdict(step).values()]
+    return {match for word in words for match in re.findall(r"(?<![A-Za-z0-9_.-])/[A-Za-z0-9_./-]+", word)}
+
+
+@every_driver
+def test_a_switch_works_in_its_own_folder_and_its_installation_only(driver: Any) -> None:
+    """No system service, database, socket or log is ever touched."""
+    for topology in every_topology():
+        site = site_of(topology)
+        for path in paths_in(steps_of(driver, site)):
+            inside = path == site.folder or path.startswith(site.folder + "/")
+            assert inside or path in site.sockets or path.startswith("/opt/switch/"), path
+
+
+@every_driver
+def test_another_folder_changes_nothing_but_the_folder(driver: Any) -> None:
+    for topology in every_topology():
+        here, there = (repr(steps_of(driver, site_of(topology, folder))) for folder in (FOLDER, "/tmp/vswbench-x/c2"))
+        assert here.replace(FOLDER, "/tmp/vswbench-x/c2") == there
+
+
+@every_driver
+def test_no_argument_needs_a_shell(driver: Any) -> None:
+    """Commands run without a shell: what a shell would expand must not stand in them."""
+    for topology in every_topology():
+        for step in steps_of(driver, site_of(topology)):
+            for word in (*step.argv, *(value for _, value in step.env)) if isinstance(step, Command | Spawn) else ():
+                assert not set(word) & set("$`\\*?;|&<>~\n\0"), word
+
+
+@every_driver
+def test_a_switch_runs_on_its_own_cpus(driver: Any) -> None:
+    """The mask or list of its CPUs follows the site, so none is written down."""
+    topology = build("p2p", 0, "one-way")
+    few, many = (repr(steps_of(driver, site_of(topology, cpus=n))) for n in (4, 16))
+    assert (few != many) == bool(steps_of(driver, site_of(topology)))
+
+
+@every_driver
+def test_every_port_of_a_switch_is_named_in_its_steps_once_it_has_any(driver: Any) -> None:
+    for topology in every_topology():
+        site = site_of(topology)
+        steps = steps_of(driver, site)
+        if any(isinstance(step, Spawn) for step in steps):
+            assert [s for s in site.sockets if s not in repr(steps)] == []
+
+
+@every_driver
+def test_every_process_of_a_switch_has_a_name_of_its_own(driver: Any) -> None:
+    names = [s.name for s in steps_of(driver, site_of(build("p2p", 0, "one-way"))) if isinstance(s, Spawn)]
+    assert len(names) == len(set(names)) and all(re.fullmatch("[a-z0-9-]+", name) for name in names)
+
+
+@every_driver
+def test_check_of_an_empty_prefix_says_what_is_missing_and_the_cure(driver: Any, tmp_path: Path) -> None:
+    check = driver.check(str(tmp_path))
+    if steps_of(driver, site_of(build("p2p", 0, "one-way"))):
+        assert str(tmp_path) in check.missing and "apt-get install" in check.missing
+    else:
+        assert check.missing == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cpu_masks_have_a_bit_for_every_cpu() -> None:
+    assert [cpu_mask(cpus) for cpus in ((0,), (1,), (0, 1), (4, 5), (64,))] == ["0x1", "0x2", "0x3", "0x30",
+                                                                                "0x1" + "0" * 16]
+
+
+# ---- ovs-dpdk ------------------------------------------------------------------------------------------------------
+
+# ovs-vsctl --format=json --columns=name,statistics list Interface, of Open vSwitch 3.1.0 with DPDK 22.11.11 behind 26
+# million frames from p0 to p1; counters by size and by queue are left out.
+OVS_OUTPUT = """{"data":[["br0",["map",[["collisions",0],["rx_bytes",0],["rx_crc_err",0],["rx_dropped",0],\
+["rx_errors",0],\
+["rx_frame_err",0],["rx_missed_errors",0],["rx_multicast_packets",0],["rx_over_err",0],["rx_packets",0],["tx_bytes",0],\
+["tx_dropped",0],["tx_errors",0],["tx_packets",0]]]],["p0",["map",[["ovs_rx_qos_drops",0],["ovs_tx_failure_drops",0],\
+["ovs_tx_invalid_hwol_drops",0],["ovs_tx_mtu_exceeded_drops",0],["ovs_tx_qos_drops",0],["ovs_tx_retries",0],\
+["rx_1_to_64_packets",26164047],["rx_bytes",1569842820],["rx_dropped",0],["rx_packets",26164047],["tx_bytes",0],\
+["tx_dropped",0],["tx_packets",0]]]],["p1",["map",[["ovs_rx_qos_drops",0],["ovs_tx_failure_drops",2752],\
+["ovs_tx_invalid_hwol_drops",0],["ovs_tx_mtu_exceeded_drops",0],["ovs_tx_qos_drops",0],["ovs_tx_retries",0],\
+["rx_bytes",0],["rx_dropped",0],["rx_packets",0],["tx_1_to_64_packets",26161295],["tx_bytes",1569677700],\
+["tx_dropped",2752],["tx_packets",26161295]]]]],"headings":["name","statistics"]}
+"""
+
+
+def test_counters_of_a_real_open_vswitch_are_read() -> None:
+    assert parse_counters(OVS_OUTPUT, ["p0", "p1"]) == [PortCounters("p0", 26164047, 0, 0),
+                                                        PortCounters("p1", 0, 26161295, 2752)]
+
+
+def test_counters_come_in_the_order_of_the_ports_and_of_those_there_are() -> None:
+    assert [c.port for c in parse_counters(OVS_OUTPUT, ["p1", "p0"])] == ["p1", "p0"]
+    assert [c.port for c in parse_counters(OVS_OUTPUT, ["p1", "g9.0"])] == ["p1"]
+
+
+def test_a_counter_that_is_not_there_is_not_0() -> None:
+    text = '{"data":[["p0",["map",[["rx_packets",5]]]]],"headings":["name","statistics"]}'
+    [one] = parse_counters(text, ["p0"])
+    assert (one.rx_count, one.tx_count) == (5, None)
+
+
+@pytest.mark.parametrize("text", ["", "ovs-vsctl: no database", "{}", "[]", '{"data":[["p0"]]}',
+                                  '{"data":[["p0",["map",3]]]}'])
+def test_output_of_another_kind_fails_the_cell_and_not_the_run(text: str) -> None:
+    with pytest.raises(CellFailed) as caught:
+        parse_counters(text, ["p0"])
+    assert "ovs-vsctl" in str(caught.value)
+
+
+def test_ovs_is_asked_for_counters_in_a_machine_format_at_its_own_database() -> None:
+    site = site_of(build("p2p", 0, "one-way"))
+    asked: list[Any] = []
+    OvsDpdk().counters(site, lambda argv: (asked.append(argv), OVS_OUTPUT)[1])
+    assert "--format=json" in asked[0] and f"--db=unix:{site.folder}/db.sock" in asked[0]
+
+
+def fake_ovs(prefix: Path, says: str) -> Path:
+    """An installation whose ovs-vswitchd says this."""
+    for name in ("sbin/ovsdb-server", "bin/ovs-vsctl", "bin/ovs-ofctl", "bin/ovsdb-tool"):
+        executable(prefix / name, "#!/bin/sh\nexit 0\n")
+    write(prefix / "share/openvswitch/vswitch.ovsschema", "{}")
+    return executable(prefix / "sbin/ovs-vswitchd", says)
+
+
+def test_ovs_tells_its_version_and_that_of_its_dpdk(tmp_path: Path) -> None:
+    daemon = fake_ovs(tmp_path,
+                      "#!/bin/sh\n[ \"$1\" = --version ] && echo 'ovs-vswitchd (Open vSwitch) 3.5.1' && "
+                      "echo 'DPDK 24.11.2'\n")
+    check = OvsDpdk().check(str(tmp_path))
+    assert (check.version, check.missing, check.files) == ("3.5.1 (DPDK 24.11.2)", "", (str(daemon),))
+
+
+def test_an_ovs_without_dpdk_is_not_enough(tmp_path: Path) -> None:
+    fake_ovs(tmp_path, "#!/bin/sh\necho 'ovs-vswitchd (Open vSwitch) 3.5.1'\n")
+    assert "DPDK" in OvsDpdk().check(str(tmp_path)).missing
+
+
+@pytest.mark.parametrize("absent", ["sbin/ovs-vswitchd", "sbin/ovsdb-server", "bin/ovs-vsctl", "bin/ovs-ofctl",
+                                    "bin/ovsdb-tool",
+                                    "share/openvswitch/vswitch.ovsschema"])
+def test_an_ovs_that_lacks_a_part_says_which(absent: str, tmp_path: Path) -> None:
+    fake_ovs(tmp_path, "#!/bin/sh\necho 'ovs-vswitchd (Open vSwitch) 3.5.1'; echo 'DPDK 24.11.2'\n")
+    (tmp_path / absent).unlink()
+    missing = OvsDpdk().check(str(tmp_path)).missing
+    assert str(tmp_path / absent) in missing and "apt-get install" in missing
+
+
+STRANGE = {"an empty file": "", "one that crashes": "#!/bin/sh\nkill -SEGV $$\n",
+           "one that fails": "#!/bin/sh\nexit 1\n",
+           "one with no interpreter": "#!/nowhere/sh\n", "one that says nothing known": "#!/bin/sh\necho hello\n",
+           "one that says no text": "#!/bin/sh\nprintf '\\377\\376'\n"}
+
+
+@pytest.mark.parametrize("kind", [*STRANGE, "one that may not be run"])
+def test_a_strange_ovs_is_missing_and_no_exception(kind: str, tmp_path: Path) -> None:
+    daemon = fake_ovs(tmp_path, STRANGE.get(kind, "#!/bin/sh\n"))
+    if kind == "one that may not be run":
+        daemon.chmod(0o644)
+    assert str(daemon) in OvsDpdk().check(str(tmp_path)).missing
+
+
+def test_flows_join_both_ends_of_every_wire() -> None:
+    site = site_of(build("loopback", 2, "one-way"))
+    flows = [re.fullmatch(r"in_port=(\d+),actions=output:(\d+)", step.argv[-1]) for step in OvsDpdk().wire(site)
+             if isinstance(step, Command) and "add-flow" in step.argv]
+    joined = {(int(m[1]) - 1, int(m[2]) - 1) for m in flows if m}
+    assert joined == {*site.topology.wires, *((b, a) for a, b in site.topology.wires)}
+
+
+def test_a_port_is_added_only_when_its_socket_is_there() -> None:
+    site = site_of(build("loopback", 1, "one-way"))
+    there: set[str] = set()
+    for step in OvsDpdk().wire(site):
+        if isinstance(step, Await):
+            there.add(step.path)
+        elif "add-port" in step.argv:
+            [path] = [w.partition("=")[2] for w in step.argv if w.startswith("options:vhost-server-path=")]
+            assert path in there
+    assert there == set(site.sockets)
+
+
+# ---- testpmd -------------------------------------------------------------------------------------------------------
+
+TESTPMD = "#!/bin/sh\necho \"EAL: RTE Version: 'DPDK 24.11.2'\" >&2\necho 'Usage: dpdk-testpmd'\n"
+
+
+def test_testpmd_tells_its_version(tmp_path: Path) -> None:
+    binary = executable(tmp_path / "bin/dpdk-testpmd", TESTPMD)
+    check = Testpmd().check(str(tmp_path))
+    assert (check.version, check.missing, check.files) == ("DPDK 24.11.2", "", (str(binary),))
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_strange_testpmd_is_missing_and_no_exception(kind: str, tmp_path: Path) -> None:
+    binary = executable(tmp_path / "bin/dpdk-testpmd", STRANGE[kind])
+    assert str(binary) in Testpmd().check(str(tmp_path)).missing
+
+
+def test_testpmd_is_the_peers_client_on_every_port_in_order() -> None:
+    site = site_of(build("loopback", 1, "one-way"))
+    [spawn] = Testpmd().launch(site)
+    assert isinstance(spawn, Spawn)
+    vdevs = [spawn.argv[i + 1] for i, word in enumerate(spawn.argv) if word == "--vdev"]
+    assert [v.split(",")[1] for v in vdevs] == [f"iface={s}" for s in site.sockets]
+    assert all("client=1" in v for v in vdevs)
+
+
+def test_testpmd_pairs_ports_as_wires_do() -> None:
+    assert all(t.wires == tuple((i, i + 1) for i in range(0, len(t.ports), 2)) for t in every_topology())
+    [spawn] = Testpmd().launch(site_of(build("p2p", 0, "one-way")))
+    assert isinstance(spawn, Spawn) and "--port-topology=paired" in spawn.argv
+
+
+# ---- DPDK telemetry ------------------------------------------------------------------------------------------------
+
+GREETING = {"version": "DPDK 22.11.11", "pid": 5, "max_output_len": 16384}
+STATS = {"ipackets": 100, "opackets": 90, "ibytes": 6000, "obytes": 5400, "imissed": 3, "ierrors": 1, "oerrors": 7,
+         "rx_nombuf": 0, "q_ipackets": [100] + [0] * 15}
+
+
+@pytest.fixture
+def telemetry_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Starts a server that says a greeting and answers each command with answer(command); gives its path."""
+    running: list[tuple[socket.socket, threading.Thread]] = []
+
+    def start(answer: Callable[[str], bytes | None], greeting: bytes = json.dumps(GREETING).encode(),
+              path: Path = tmp_path / "t.sock") -> str:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.settimeout(5)
+                    try:
+                        connection.send(greeting)
+                        while (command := connection.recv(1024)):
+                            if (reply := answer(command.decode())) is None:
+                                break
+                            connection.send(reply)
+                    except OSError:
+                        pass
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        running.append((listener, thread))
+        return str(path)
+    yield start
+    for listener, thread in running:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def reply(command: str) -> bytes:
+    return json.dumps({command.partition(",")[0]: STATS}).encode()
+
+
+def test_telemetry_gives_the_answer_of_the_command(telemetry_server: Callable[..., str]) -> None:
+    asked: list[str] = []
+    path = telemetry_server(lambda c: (asked.append(c), reply(c))[1])
+    assert telemetry.query(path, "/ethdev/stats,3") == STATS
+    assert asked == ["/ethdev/stats,3"]
+
+
+def test_an_answer_as_long_as_the_greeting_allows_comes_through(telemetry_server: Callable[..., str]) -> None:
+    long = {"/x": "y" * 16_000}
+    assert telemetry.query(telemetry_server(lambda c: json.dumps(long).encode()), "/x") == long["/x"]
+
+
+@pytest.mark.parametrize("answer", [b"hello", b"", b"[]", b"3", b"{}", b"null", b"\xff", None],
+                         ids=["no JSON", "nothing", "a list", "a number", "no answer in it", "null", "no text",
+                              "hangs up"])
+def test_a_strange_answer_fails_the_cell_and_names_the_command(answer: bytes | None,
+                                                               telemetry_server: Callable[..., str]) -> None:
+    path = telemetry_server(lambda c: answer)
+    with pytest.raises(CellFailed) as caught:
+        telemetry.query(path, "/ethdev/stats,0")
+    assert "/ethdev/stats,0" in str(caught.value) and path in str(caught.value)
+
+
+@pytest.mark.parametrize("greeting", [b"hello", b"[]", b"{\"max_output_len\": \"x\"}", b"{\"max_output_len\": -5000}"])
+def test_a_strange_greeting_fails_the_cell(greeting: bytes, telemetry_server: Callable[..., str]) -> None:
+    with pytest.raises(CellFailed):
+        telemetry.query(telemetry_server(reply, greeting), "/ethdev/stats,0")
+
+
+def test_a_server_that_hangs_fails_the_cell_in_time(telemetry_server: Callable[..., str],
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "TIMEOUT_S", 0.2)
+    done = threading.Event()
+    path = telemetry_server(lambda c: None if done.wait(5) else None)
+    before = time.monotonic()
+    with pytest.raises(CellFailed):
+        telemetry.query(path, "/ethdev/stats,0")
+    assert time.monotonic() - before < 2
+    done.set()
+
+
+def test_no_server_fails_the_cell(tmp_path: Path) -> None:
+    with pytest.raises(CellFailed):
+        telemetry.query(str(tmp_path / "none"), "/")
+    with pytest.raises(CellFailed):
+        telemetry.query("/" + "x" * 200, "/")
+
+
+def test_testpmd_counts_each_port_of_the_topology(telemetry_server: Callable[..., str], tmp_path: Path) -> None:
+    site = site_of(build("p2p", 0, "one-way"), str(tmp_path))
+    path = Path(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"))
+    path.parent.mkdir(parents=True)
+    asked: list[str] = []
+    telemetry_server(lambda c: (asked.append(c), reply(c))[1], path=path)
+    assert Testpmd().counters(site, lambda argv: "") == [PortCounters("p0", 100, 90, 10),
+                                                         PortCounters("p1", 100, 90, 10)]
+    assert asked == ["/ethdev/stats,0", "/ethdev/stats,1"]
+
+
+def test_a_testpmd_that_counts_something_else_fails_the_cell(telemetry_server: Callable[..., str],
+                                                             tmp_path: Path) -> None:
+    site = site_of(build("p2p", 0, "one-way"), str(tmp_path))
+    path = Path(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"))
+    path.parent.mkdir(parents=True)
+    telemetry_server(lambda c: json.dumps({c.partition(",")[0]: None}).encode(), path=path)
+    with pytest.raises(CellFailed):
+        Testpmd().counters(site, lambda argv: "")
