@@ -19,7 +19,7 @@ PORTS = {"ring_size": Field(int, 1024, choices=(256, 512, 1024))}
 QEMU = {
     "binary": Field(str, "qemu-system-x86_64"),
     "accel": Field(str, "auto", choices=("auto", "kvm", "tcg")),
-    "memory_mib": Field(int, 384, low=192, high=65536),
+    "memory_mib": Field(int, 384, low=256, high=65536),     # half is hugepages, the rest kernel and image
 }
 SWITCH = {"driver": Field(str, required=True), "prefix": Field(str, "/usr")}
 

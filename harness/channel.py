@@ -27,7 +27,8 @@ class _Message(dict[str, Any]):
 
 
 class Channel:
-    """One peer's channel. `who` and `log` are for errors; `alive(patience_s)` raises if the peer's process has ended by then."""
+    """One peer's channel. `who` and `log` are for errors; `alive(patience_s)` raises if the peer's process has ended by
+    then."""
 
     def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[float], None], log: str = "") -> None:
         self.who = who

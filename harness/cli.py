@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:         # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:        # most often: no space left on the device
+        print(f"vswbench: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("vswbench: interrupted", file=sys.stderr)
         return 130
@@ -60,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
                          help="scenario or suite (TOML)")
         sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]",
                          help="measure this switch instead of the scenario's; may be repeated")
-        sub.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
+        sub.add_argument("--testbed", type=Path, metavar="FILE",
+                         help="testbed (TOML) instead of this machine's defaults")
         sub.add_argument("--json", action="store_true", help="for programs")
         if name == "run":
             sub.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
@@ -120,7 +124,8 @@ def _figures(arguments: argparse.Namespace) -> int:
 
 
 def _setup_of(cell: Cell, the_bed: bed.Bed) -> Setup:
-    return plan.setup(cell, the_bed, run.image(), RUN_FOLDER, LOG_FOLDER, "tcg" if the_bed.accel == "auto" else the_bed.accel)
+    accel = "tcg" if the_bed.accel == "auto" else the_bed.accel
+    return plan.setup(cell, the_bed, run.image(), RUN_FOLDER, LOG_FOLDER, accel)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -153,7 +158,8 @@ def _commands(setup: Setup) -> str:
     lines = [f"hugepages of 2 MiB: {setup.hugepages}"]
     for peer in setup.peers:
         if peer.vm:
-            lines.append(f"start {peer.name} (VM): {shlex.join(plan.qemu.argv(peer.vm))}")
+            cpus = ",".join(map(str, peer.vm.cpus))
+            lines.append(f"start {peer.name} (VM) on CPU {cpus}: {shlex.join(plan.qemu.argv(peer.vm))}")
             lines.append(f"  in it: {shlex.join(peer.argv)}")
         else:
             lines.append(f"start {peer.name}: {shlex.join(peer.argv)}")

@@ -86,13 +86,18 @@ def processes_of(folder: Path) -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
-def undo_leftover(folder: Path) -> None:
-    """End what is left of a killed run's processes, undo what stands in its undo.json, then remove its folder."""
+def end_processes(folder: Path) -> None:
+    """Kill the processes of the run with this folder, wherever they hang."""
     for pid in processes_of(folder):
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+def undo_leftover(folder: Path) -> None:
+    """End what is left of a killed run's processes, undo what stands in its undo.json, then remove its folder."""
+    end_processes(folder)
     try:
         undo = json.loads((folder / "undo.json").read_text())
         pages = undo.get("hugepages_count")
@@ -126,13 +131,13 @@ def enough_hugepages(needed: int, folder: Path, say: Any) -> Iterator[None]:
     wanted = before + needed + HUGEPAGE_SPARE - free
     check_hugepages_possible(needed)
     (folder / "undo.json").write_text(json.dumps({"hugepages_count": before}))
-    say(f"hugepages: {free} of 2 MiB are free, {needed + HUGEPAGE_SPARE} are needed: raising their number from {before} to "
-        f"{wanted}, and back at the end")
+    say(f"hugepages: {free} of 2 MiB are free, {needed + HUGEPAGE_SPARE} are needed: raising their number from {before} "
+        f"to {wanted}, and back at the end")
     try:
         _write_hugepages(wanted)
         if hugepages("free") < needed:
-            raise CannotRun(f"the kernel gave only {hugepages('nr')} of {wanted} hugepages (memory is short or in pieces): "
-                            "stop other programs, or reserve them at boot with hugepages=N")
+            raise CannotRun(f"the kernel gave only {hugepages('nr')} of {wanted} hugepages (memory is short or in "
+                            "pieces): stop other programs, or reserve them at boot with hugepages=N")
         yield
     finally:
         _write_hugepages(before)
@@ -150,8 +155,8 @@ def check_hugepages_possible(needed: int) -> None:
         raise CannotRun(f"{short} hugepages are missing and {HUGEPAGES} cannot be written (a container?): reserve them "
                         f"outside with `sysctl vm.nr_hugepages={hugepages('nr') + short}`")
     if memory_mib("MemAvailable") < 2 * short + MEMORY_SPARE_MIB:
-        raise CannotRun(f"too little memory: {2 * short} MiB of hugepages are missing and {memory_mib('MemAvailable')} MiB "
-                        "are available: measure fewer guests, or use a larger machine")
+        raise CannotRun(f"too little memory: {2 * short} MiB of hugepages are missing and "
+                        f"{memory_mib('MemAvailable')} MiB are available: measure fewer guests, or use a larger machine")
 
 
 def memory_mib(what: str) -> int:

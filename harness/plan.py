@@ -22,7 +22,6 @@ from harness.topology import GENERATOR, Topology
 
 PAGE_MIB = 2            # hugepages of 2 MiB
 GUEST_HUGEPAGES_MIB = 128
-GUEST_FREE_MIB = 128    # what the guest's kernel and image need beside the hugepages
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,8 @@ def _driver(entry: SwitchEntry) -> Driver:
 
 def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Setup:
     """Every process, file and command of the cell. `folder` is its own, empty; its path must be short, since the path
-    of a unix socket holds at most 107 bytes (unix(7)). `logs` is where a VM's console goes. `accel` is "kvm" or "tcg"."""
+    of a unix socket holds at most 107 bytes (unix(7)). `logs` is where a VM's console goes. `accel` is "kvm" or
+    "tcg"."""
     site = _site(cell, folder, bed.ring_size)
     driver = _driver(cell.switch)
     peers = tuple(_peers(cell, bed, image, folder, logs, accel))
@@ -251,8 +251,8 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
 
 def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: topology.Guest, accel: str) -> Peer:
     ends = _ends(cell, folder, guest.name)
-    vm = qemu.Vm(guest.name, bed.qemu_binary, accel, bed.guest_memory_mib, GUEST_HUGEPAGES_MIB // PAGE_MIB, image.kernel,
-                 image.initramfs, str(PurePosixPath(logs) / f"{guest.name}.console"),
+    vm = qemu.Vm(guest.name, bed.qemu_binary, accel, bed.guest_memory_mib, GUEST_HUGEPAGES_MIB // PAGE_MIB,
+                 image.kernel, image.initramfs, str(PurePosixPath(logs) / f"{guest.name}.console"),
                  str(PurePosixPath(folder) / f"{guest.name}.control"),
                  tuple(qemu.Nic(socket, mac) for socket, mac in ends), bed.ring_size, (cell.cores.of(guest.name),))
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run

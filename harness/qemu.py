@@ -67,7 +67,8 @@ def _boot(vm: Vm) -> list[str]:
 
 
 def _control(vm: Vm) -> list[str]:
-    return ["-device", "virtio-serial-pci", "-chardev", f"socket,id=control,path={vm.control_socket},server=on,wait=off",
+    return ["-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=control,path={vm.control_socket},server=on,wait=off",
             "-device", f"virtserialport,chardev=control,name={CONTROL_PORT}"]
 
 

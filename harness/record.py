@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, ports.csv, run.json, logs/. Every row is flushed the moment it is
-known, so that a run that dies keeps what it measured.
+"""A run on disk: trials.csv, results.csv, latency.csv, ports.csv, run.json, logs/. Every row is flushed the moment it
+is known, so that a run that dies keeps what it measured.
 """
 
 import csv

@@ -110,6 +110,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                    "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
                    "cells": [c.id for c in cells], "testbed": the_bed, "state": "running"}
         record.write_json("run.json", summary)
+        if not simulated and any(cell.guest == "qemu" and not cell.unsupported for cell in cells):
+            job.accel = accel.decide(the_bed, image(), folder, record.logs, say)
         outcomes = job.all_cells()
         ended = datetime.now(timezone.utc)
         summary |= {"state": "complete" if len(outcomes) == len(cells) else "interrupted", "accel": job.accel,
@@ -123,7 +125,8 @@ def _versions(checks: Mapping[str, Check]) -> Mapping[str, Any]:
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True,
                             check=False).stdout.strip()
     ours = {role: host.sha256(BUILD / role) for role in ("pktgen", "meter", "vnf")}
-    switches = {name: {"version": c.version, "sha256": {f: host.sha256(f) for f in c.files}} for name, c in checks.items()}
+    switches = {name: {"version": check.version, "sha256": {f: host.sha256(f) for f in check.files}}
+                for name, check in checks.items()}
     return {"vswbench": commit, "sha256": ours, "switches": switches}
 
 
@@ -163,6 +166,7 @@ class _Job:
         try:
             results = self._measure(cell, version, folder)
         except (CellFailed, Interrupted) as why:
+            host.end_processes(self.folder)     # a signal may have come between a start and its note of it
             self.record.no_result(cell, version, "failed", str(why), flags)
             return Outcome(cell, "failed", str(why), flags=flags), isinstance(why, Interrupted) and why.ends_run
         status = "ok" if all(r.status == "ok" for r in results) else "invalid"
@@ -172,17 +176,22 @@ class _Job:
     def _measure(self, cell: Cell, version: str, folder: Path) -> list[Result]:
         logs = self.record.log_folder(cell)
         folder.mkdir()
-        if cell.guest == "qemu" and not self.accel:
-            self.accel = accel.decide(self.bed, image(), folder, logs, self.say) if self.up is real_up else "tcg"
         setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg")
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
             with_latency = cell.topology.flows[0].tx[0] == cell.topology.flows[0].rx[0] == GENERATOR
             steps = search.run(cell.search, with_latency)
             results = self._search(cell, version, testbed, steps)
-            self.record.ports(cell, testbed.counters())
-        self.record.results(cell, version, testbed.accel(), results)
+            self.record.results(cell, version, testbed.accel(), results)
+            self._record_counters(cell, testbed)
         return results
+
+    def _record_counters(self, cell: Cell, testbed: Any) -> None:
+        """The switch's own counters: good to have, but no reason to lose what was measured."""
+        try:
+            self.record.ports(cell, testbed.counters())
+        except CellFailed as why:
+            self.say(f"    no counters of the switch: {why}")
 
     def _search(self, cell: Cell, version: str, testbed: Any, steps: search.Steps) -> list[Result]:
         """Drive the search: every trial is on disk before the next one starts."""

@@ -52,8 +52,8 @@ def rplus(search: Search) -> Generator[Request, Trial, tuple[list[Result], float
 
 
 def latency(search: Search, rplus_pps: float) -> Steps:
-    """One-way latency of every packet at fractions of R+: rounds of one trial at each fraction, so that a slow moment of
-    the machine meets all fractions alike; of each percentile the median over the rounds."""
+    """One-way latency of every packet at fractions of R+: rounds of one trial at each fraction, so that a slow moment
+    of the machine meets all fractions alike; of each percentile the median over the rounds."""
     trials: dict[str, list[Trial]] = {_at(fraction): [] for fraction in search.latency_at_rplus}
     for _ in range(search.latency_trials):
         for fraction, (at, done) in zip(search.latency_at_rplus, trials.items()):

@@ -19,7 +19,7 @@ FULL_QUEUE_NS = 200_000
 
 
 class SimulatedTestbed:
-    """Measures a switch of `capacity_pps` frames a second per direction at 64 bytes; larger frames cost a little more."""
+    """Measures a switch of `capacity_pps` frames a second per direction at 64 bytes; larger frames cost a bit more."""
 
     def __init__(self, cell: Cell, capacity_pps: float) -> None:
         self.cell = cell
@@ -40,8 +40,8 @@ class SimulatedTestbed:
         received = min(sent, math.floor(request.duration_s * self.capacity_pps))
         same = self.cell.topology.flows[0].tx[0] == self.cell.topology.flows[0].rx[0]
         latency = EMPTY_QUEUE_NS if rate < self.capacity_pps else FULL_QUEUE_NS
-        meter = {"received_count": received, "duplicate_count": 0, "reordered_count": 0, "old_count": 0, "stale_count": 0,
-                 "foreign_count": 0, "span_s": request.duration_s,
+        meter = {"received_count": received, "duplicate_count": 0, "reordered_count": 0, "old_count": 0,
+                 "stale_count": 0, "foreign_count": 0, "span_s": request.duration_s,
                  "latency": {"min_ns": latency, "max_ns": latency, "bins": [[latency, latency + 1, received]]}}
         directions = [Direction(sent if request.rate_pps else None, sent, 0, meter, same)
                       for _ in self.cell.topology.flows]

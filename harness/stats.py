@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Statistics of trials. Pure. Histograms are lists of (low_ns, high_ns, count) with [low, high) bins, as pktgen gives."""
+"""Statistics of trials. Pure. Histograms are lists of (low_ns, high_ns, count) with [low, high) bins, as of pktgen."""
 
 import math
 import statistics

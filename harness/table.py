@@ -28,7 +28,8 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
     console.print(table)
     used = {flag for o in outcomes for flag in o.flags if MARKS.get(flag)}
     if used:
-        console.print("marks: " + ", ".join(f"{MARKS[f]} = {f}" for f in sorted(used)) + "  (README: Flags)", style="dim")
+        marks = ", ".join(f"{MARKS[flag]} = {flag}" for flag in sorted(used))
+        console.print(f"marks: {marks}  (README: Flags)", style="dim")
 
 
 def _cell(outcome: Outcome | None) -> str:

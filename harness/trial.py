@@ -16,14 +16,15 @@ SHORT_RATIO = 0.001         # unsent share above which a trial did not get its l
 
 # Every flag, what it means and what to do about it. README's table is checked against this one.
 FLAGS: Mapping[str, tuple[str, str]] = {
-    "oversubscribed": ("two or more pollers shared a CPU", "use a machine with more CPUs; compare only among such cells"),
+    "oversubscribed": ("two or more pollers shared a CPU",
+                       "use a machine with more CPUs; compare only among such cells"),
     "tcg": ("the guest ran under software emulation", "use a machine with a working /dev/kvm"),
     "generator_limited": ("less than 99.9 % of the load was sent although the port had room",
                           "give the generator a CPU of its own, lower the load"),
     "backpressure": ("less than 99.9 % of the load was sent because the switch's port was full",
                      "nothing is wrong: the switch takes no more; unsent counts as not carried"),
-    "clock": (f"TSC and CLOCK_MONOTONIC_RAW disagreed by over {CLOCK_LIMIT_PPM:g} ppm", "the trial is invalid; check the "
-              "machine's clock source"),
+    "clock": (f"TSC and CLOCK_MONOTONIC_RAW disagreed by over {CLOCK_LIMIT_PPM:g} ppm",
+              "the trial is invalid; check the machine's clock source"),
     "tester_drops": ("the receiving port of the tester dropped frames", "not the switch's loss: lower the load"),
     "not_drained": ("frames still came when the wait for silence ended", "raise drain_max_s"),
     "foreign_frames": ("frames that are not ours were received", "find out who else sends on these ports"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""results.csv to rows. The file is not trusted: numbers are parsed, text is cleaned, damaged rows are named and left out.
-Pure.
+"""results.csv to rows. The file is not trusted: numbers are parsed, text is cleaned, damaged rows are named and left
+out. Pure.
 """
 
 import csv

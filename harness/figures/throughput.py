@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Throughput by frame size and topology: rows of results.csv to a chart of panels, groups and bars. Pure.
 
-Rates are pps in results.csv and Mpps (1e6 frames per second, per direction) in the chart; frame sizes are bytes with the
-4-byte FCS.
+Rates are pps in results.csv and Mpps (1e6 frames per second, per direction) in the chart; frame sizes are bytes with
+the 4-byte FCS.
 """
 
 import math

@@ -4,6 +4,7 @@
 import json
 import re
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -302,18 +303,25 @@ def test_testpmd_pairs_ports_as_wires_do() -> None:
 
 # ---- DPDK telemetry ------------------------------------------------------------------------------------------------
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder in whose subfolders a unix socket still fits, as that of a run is."""
+    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as name:
+        yield Path(name)
+
+
 GREETING = {"version": "DPDK 22.11.11", "pid": 5, "max_output_len": 16384}
 STATS = {"ipackets": 100, "opackets": 90, "ibytes": 6000, "obytes": 5400, "imissed": 3, "ierrors": 1, "oerrors": 7,
          "rx_nombuf": 0, "q_ipackets": [100] + [0] * 15}
 
 
 @pytest.fixture
-def telemetry_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
+def telemetry_server(short_path: Path) -> Iterator[Callable[..., str]]:
     """Starts a server that says a greeting and answers each command with answer(command); gives its path."""
     running: list[tuple[socket.socket, threading.Thread]] = []
 
     def start(answer: Callable[[str], bytes | None], greeting: bytes = json.dumps(GREETING).encode(),
-              path: Path = tmp_path / "t.sock") -> str:
+              path: Path = short_path / "t.sock") -> str:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.bind(str(path))
         listener.listen()
@@ -397,8 +405,8 @@ def test_no_server_fails_the_cell(tmp_path: Path) -> None:
         telemetry.query("/" + "x" * 200, "/")
 
 
-def test_testpmd_counts_each_port_of_the_topology(telemetry_server: Callable[..., str], tmp_path: Path) -> None:
-    site = site_of(build("p2p", 0, "one-way"), str(tmp_path))
+def test_testpmd_counts_each_port_of_the_topology(telemetry_server: Callable[..., str], short_path: Path) -> None:
+    site = site_of(build("p2p", 0, "one-way"), str(short_path))
     path = Path(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"))
     path.parent.mkdir(parents=True)
     asked: list[str] = []
@@ -409,8 +417,8 @@ def test_testpmd_counts_each_port_of_the_topology(telemetry_server: Callable[...
 
 
 def test_a_testpmd_that_counts_something_else_fails_the_cell(telemetry_server: Callable[..., str],
-                                                             tmp_path: Path) -> None:
-    site = site_of(build("p2p", 0, "one-way"), str(tmp_path))
+                                                             short_path: Path) -> None:
+    site = site_of(build("p2p", 0, "one-way"), str(short_path))
     path = Path(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"))
     path.parent.mkdir(parents=True)
     telemetry_server(lambda c: json.dumps({c.partition(",")[0]: None}).encode(), path=path)
