@@ -53,7 +53,8 @@ def _works(bed: Bed, image: Image, folder: Path, logs: Path, say: Callable[[str]
 
 def _boots(bed: Bed, image: Image, folder: Path, logs: Path) -> bool:
     vm = qemu.Vm("kvm-try", bed.qemu_binary, "kvm", bed.guest_memory_mib, 0, image.kernel, image.initramfs,
-                 str(logs.resolve() / "kvm-try.console"), str(folder / "kvm.control"), (), bed.ring_size, tuple(host.cpus()),
+                 str(logs.resolve() / "kvm-try.console"), str(folder / "kvm.control"), (), bed.ring_size,
+                 tuple(host.cpus()),
                  hugetlb=False)
     peer = Peer("kvm-try", "none", (), (), (), vm)
     with ExitStack() as stack:

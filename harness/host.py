@@ -131,8 +131,8 @@ def enough_hugepages(needed: int, folder: Path, say: Any) -> Iterator[None]:
     wanted = before + needed + HUGEPAGE_SPARE - free
     check_hugepages_possible(needed)
     (folder / "undo.json").write_text(json.dumps({"hugepages_count": before}))
-    say(f"hugepages: {free} of 2 MiB are free, {needed + HUGEPAGE_SPARE} are needed: raising their number from {before} "
-        f"to {wanted}, and back at the end")
+    say(f"hugepages: {free} of 2 MiB are free, {needed + HUGEPAGE_SPARE} are needed: raising their number from "
+        f"{before} to {wanted}, and back at the end")
     try:
         _write_hugepages(wanted)
         if hugepages("free") < needed:
@@ -156,7 +156,8 @@ def check_hugepages_possible(needed: int) -> None:
                         f"outside with `sysctl vm.nr_hugepages={hugepages('nr') + short}`")
     if memory_mib("MemAvailable") < 2 * short + MEMORY_SPARE_MIB:
         raise CannotRun(f"too little memory: {2 * short} MiB of hugepages are missing and "
-                        f"{memory_mib('MemAvailable')} MiB are available: measure fewer guests, or use a larger machine")
+                        f"{memory_mib('MemAvailable')} MiB are available: measure fewer guests, or use a larger "
+                        "machine")
 
 
 def memory_mib(what: str) -> int:

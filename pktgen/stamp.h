@@ -84,11 +84,14 @@ stamp_read(const void *p, struct stamp *s)
 	return s->magic == STAMP_MAGIC;
 }
 
-/* TSC ticks from the stamp to `now`; right as long as they are less than 2^48 (32 h at 2.4 GHz) apart. */
+/* TSC ticks from the stamp to `now`, which must be less than 2^47 (16 h at 2.4 GHz) apart.  0 for a stamp from the
+ * future: the TSCs of two cores may differ by some ticks. */
 static inline uint64_t
 stamp_age_tsc(const struct stamp *s, uint64_t now_tsc)
 {
-	return (now_tsc - s->time_tsc) & STAMP_TIME_MASK;
+	int64_t age = (int64_t)((now_tsc - s->time_tsc) << 16) >> 16;
+
+	return age > 0 ? (uint64_t)age : 0;
 }
 
 #endif

@@ -81,7 +81,7 @@ test_age_survives_the_wrap(void)
 {
 	for (int i = 0; i < ITERATIONS; i++) {
 		uint64_t sent = i % 2 ? test_random() : (test_random() << 48) - 1 - test_below(1000);
-		uint64_t age = test_random() >> (16 + test_below(48));
+		uint64_t age = test_random() >> (17 + test_below(47)); /* below 2^47 */
 		struct stamp s;
 
 		stamp_write(place, 0, 0, 0);
@@ -89,6 +89,9 @@ test_age_survives_the_wrap(void)
 		stamp_read(place, &s);
 		check(stamp_age_tsc(&s, sent + age) == age, "sent at %" PRIx64 ", age %" PRIx64 " read as %" PRIx64, sent,
 		      age, stamp_age_tsc(&s, sent + age));
+		/* stamped by a core whose TSC is ahead of ours */
+		check(stamp_age_tsc(&s, sent - 1 - age) == 0, "sent %" PRIu64 " ticks in the future read as %" PRIx64, age + 1,
+		      stamp_age_tsc(&s, sent - 1 - age));
 	}
 	return NULL;
 }
