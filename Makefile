@@ -12,14 +12,14 @@ TESTBED ?=
 
 bench: setup
 	@./vswbench run scenarios/suites/$(SUITE).toml $(foreach s,$(SWITCHES),--switch $(s)) \
-		$(if $(TESTBED),--testbed $(TESTBED))
+		$(if $(TESTBED),--testbed "$(TESTBED)")
 
 test: setup
 	@/usr/bin/python3 -m harness.tests
 
 figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
-	@./vswbench figures $(RUN)
+	@./vswbench figures "$(RUN)"
 
 setup:
 	@harness/setup.sh

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import sys
 
-from harness.cli import main
+try:
+    from harness.cli import main
 
-sys.exit(main())
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit("vswbench: interrupted")

@@ -43,7 +43,8 @@ def _works(bed: Bed, image: Image, folder: Path, logs: Path, say: Callable[[str]
     try:
         verdicts = json.loads(cache.read_text())
     except (OSError, ValueError):
-        verdicts = {}
+        verdicts = None
+    verdicts = verdicts if isinstance(verdicts, dict) else {}
     if key not in verdicts:
         say("trying whether a guest boots under KVM (at most 15 s, once)")
         verdicts[key] = _boots(bed, image, folder, logs)

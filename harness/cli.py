@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vswbench: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:         # the reader of our output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere(sys.stdout.fileno())
         return 0
     except OSError as error:        # most often: no space left on the device
         print(f"vswbench: {error}", file=sys.stderr)
@@ -92,8 +92,15 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"--out {arguments.out}: cannot be made: {error}") from None
-    folder, outcomes = run.run(arguments.files[0].stem, cells, the_bed, arguments.out,
-                               lambda line: console.print(line, markup=False, soft_wrap=True), sources)
+
+    def say(line: str) -> None:
+        try:
+            console.print(line, markup=False, soft_wrap=True)
+        except BrokenPipeError:     # nobody reads any more, but the results are on disk: go on
+            _to_nowhere(console.file.fileno())
+
+    folder, outcomes = run.run(arguments.files[0].stem, cells, the_bed, arguments.out, say, sources)
+    status = _status(cells, outcomes)
     drawn = _draw(folder, console) if any(o.status == "ok" for o in outcomes) else []
     if arguments.json:
         print(json.dumps({"run": str(folder), "figures": [str(p) for p in drawn],
@@ -104,9 +111,18 @@ def _run(arguments: argparse.Namespace) -> int:
         for path in drawn:
             if path.suffix in (".pdf", ".png"):
                 console.print(f"figure:  {path}", markup=False, soft_wrap=True)
-    if len(outcomes) < len(cells):
+    return status
+
+
+def _status(cells: Sequence[Cell], outcomes: Sequence[run.Outcome]) -> int:
+    if len(outcomes) < len(cells) or any(o.ends_run for o in outcomes):
         return 130
     return 1 if any(o.status in ("failed", "invalid") for o in outcomes) else 0
+
+
+def _to_nowhere(fd: int) -> None:
+    """What is written to this file descriptor is dropped from now on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
 
 
 def _draw(folder: Path, console: Console) -> list[Path]:

@@ -35,14 +35,30 @@ def runtime_root() -> Path:
 
 
 def lock_path() -> Path:
-    return runtime_root() / f"vswbench.{os.geteuid()}.lock"
+    """One for all users of the machine."""
+    shared = Path("/run/lock")
+    return (shared if shared.is_dir() else Path("/tmp")) / "vswbench.lock"
+
+
+def _open_lock(path: Path) -> int:
+    """Open the lock file, made if need be so that every user can lock it; never through a link. CannotRun."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        try:
+            return os.open(path, flags)     # without O_CREAT: the kernel refuses that for others' files in such folders
+        except FileNotFoundError:
+            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+            os.fchmod(fd, 0o666)
+            return fd
+    except OSError as error:
+        raise CannotRun(f"the lock {path} cannot be opened: {error.strerror}: remove it if it is no file of vswbench's"
+                        ) from None
 
 
 @contextmanager
 def hold_machine(what: str) -> Iterator[None]:
     """Be the only run on this machine. CannotRun says who holds it otherwise. The kernel drops the lock if we die."""
-    fd = os.open(lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "r+") as file:
+    with os.fdopen(_open_lock(lock_path()), "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

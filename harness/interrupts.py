@@ -40,7 +40,8 @@ class Interrupts:
         twice = number == signal.SIGINT and now - self._last_int < SECOND_S
         if number == signal.SIGINT:
             self._last_int = now
-        self._pending = Interrupted(signal.Signals(number).name, twice or number != signal.SIGINT)
+        if not self.ending():       # a Ctrl-C does not take back a SIGTERM
+            self._pending = Interrupted(signal.Signals(number).name, twice or number != signal.SIGINT)
         if self._armed:
             self._raise()
 
@@ -60,6 +61,6 @@ class Interrupts:
         finally:
             self._armed = False
 
-    def ending(self) -> Interrupted | None:
-        """A signal that came while disarmed and ends the run."""
-        return self._pending if self._pending and self._pending.ends_run else None
+    def ending(self) -> bool:
+        """Did a signal come while disarmed that ends the run?"""
+        return self._pending is not None and self._pending.ends_run

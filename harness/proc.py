@@ -18,6 +18,7 @@ from harness.errors import CellFailed
 STOP_GRACE_S = 3.0
 LOOK_EVERY_S = 0.01
 _TEXT: Any = {"encoding": "utf-8", "errors": "replace"}
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")     # the kernel kills it when the harness is gone, in any way
 LAST_WORDS = 200        # characters of a log that fit an error line
 
 
@@ -43,8 +44,7 @@ class Process:
         self.name = name
         self.log = log
         self.argv = list(argv)
-        # setpriv: the kernel kills the child when the harness is gone, however that happened
-        prefix = ["setpriv", "--pdeathsig", "KILL", "--"]
+        prefix = [*DIES_WITH_US]
         if cpus:
             prefix += ["taskset", "-c", ",".join(map(str, cpus))]
         with log.open("ab") as out:
@@ -105,7 +105,7 @@ def run_command(argv: Sequence[str], log: Path, timeout_s: float = 30, env: Mapp
         out.write(f"$ {' '.join(argv)}\n")
         out.flush()
         try:
-            command = subprocess.Popen(list(argv), stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL,
+            command = subprocess.Popen([*DIES_WITH_US, *argv], stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL,
                                        env=dict(os.environ, **(env or {})))
         except OSError as error:
             raise CellFailed(f"command could not be started: {' '.join(argv)}: {error}") from None

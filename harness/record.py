@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.errors import CannotRun
 from harness.plan import Cell
 from harness.search import Result
 from harness.switches.base import PortCounters
@@ -67,6 +68,13 @@ class Record:
     def __init__(self, folder: Path, run_id: str) -> None:
         self.folder = folder
         self.run_id = run_id
+        try:
+            self._open(folder)
+        except OSError as error:
+            raise CannotRun(f"results cannot be written in {folder}: {error.strerror}: give another folder with --out"
+                            ) from None
+
+    def _open(self, folder: Path) -> None:
         self.logs = folder / "logs"
         self.logs.mkdir(parents=True)
         self._trials = Table(folder / "trials.csv", TRIALS)

@@ -39,6 +39,7 @@ class Outcome:
     reason: str
     results: Sequence[Result] = ()
     flags: Sequence[str] = ()
+    ends_run: bool = False      # a signal asked for the end
 
 
 def image() -> Image:
@@ -47,7 +48,8 @@ def image() -> Image:
     try:
         about = json.loads((guest / "image.json").read_text())
     except (OSError, ValueError):       # not built yet: missing() says so
-        about = {}
+        about = None
+    about = about if isinstance(about, dict) else {}
     return Image(str(BUILD), str(guest / about.get("kernel_file", "vmlinux")),
                  str(guest / about.get("initramfs_file", "initramfs.cpio")))
 
@@ -110,14 +112,18 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                    "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
                    "cells": [c.id for c in cells], "testbed": the_bed, "state": "running"}
         record.write_json("run.json", summary)
-        if not simulated and any(cell.guest == "qemu" and not cell.unsupported for cell in cells):
-            job.accel = accel.decide(the_bed, image(), folder, record.logs, say)
-        outcomes = job.all_cells()
-        ended = datetime.now(timezone.utc)
-        summary |= {"state": "complete" if len(outcomes) == len(cells) else "interrupted", "accel": job.accel,
-                    "ended_utc": ended.isoformat(), "duration_s": (ended - started).total_seconds(),
-                    "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}
-        record.write_json("run.json", summary)
+        outcomes: list[Outcome] = []
+        try:
+            if not simulated and any(cell.guest == "qemu" and not cell.unsupported for cell in cells):
+                job.accel = accel.decide(the_bed, image(), folder, record.logs, say)
+            job.all_cells(outcomes)
+        finally:
+            ended = datetime.now(timezone.utc)
+            whole = len(outcomes) == len(cells) and not any(o.ends_run for o in outcomes)
+            summary |= {"state": "complete" if whole else "interrupted", "accel": job.accel,
+                        "ended_utc": ended.isoformat(), "duration_s": (ended - started).total_seconds(),
+                        "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}
+            record.write_json("run.json", summary)
     return out / run_id, outcomes
 
 
@@ -144,34 +150,33 @@ class _Job:
     up: Any
     accel: str = ""
 
-    def all_cells(self) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    def all_cells(self, outcomes: list[Outcome]) -> None:
+        """Measure one cell after the other; each outcome is added to `outcomes`."""
         for number, cell in enumerate(self.cells, start=1):
             self.say(f"[{number}/{len(self.cells)}] {cell.switch.name}: {cell.title}")
-            outcome, ends_run = self._one(cell, self.folder / f"c{number}")
+            outcome = self._one(cell, self.folder / f"c{number}")
             outcomes.append(outcome)
             self.say("    " + describe(outcome))
-            if ends_run:
+            if outcome.ends_run:
                 self.say(f"the run ends here: {len(self.cells) - number} cells were not measured")
                 break
-        return outcomes
 
-    def _one(self, cell: Cell, folder: Path) -> tuple[Outcome, bool]:
-        """A cell's outcome, and whether the run ends with it."""
+    def _one(self, cell: Cell, folder: Path) -> Outcome:
         version = self.checks[cell.switch.name].version if cell.switch.name in self.checks else ""
         flags = ["oversubscribed"] if cell.cores.oversubscribed else []
         if cell.unsupported:
             self.record.no_result(cell, version, "unsupported", cell.unsupported, flags)
-            return Outcome(cell, "unsupported", cell.unsupported), False
+            return Outcome(cell, "unsupported", cell.unsupported)
         try:
             results = self._measure(cell, version, folder)
         except (CellFailed, Interrupted) as why:
             host.end_processes(self.folder)     # a signal may have come between a start and its note of it
             self.record.no_result(cell, version, "failed", str(why), flags)
-            return Outcome(cell, "failed", str(why), flags=flags), isinstance(why, Interrupted) and why.ends_run
+            ends_run = isinstance(why, Interrupted) and why.ends_run or self.interrupts.ending()
+            return Outcome(cell, "failed", str(why), flags=flags, ends_run=ends_run)
         status = "ok" if all(r.status == "ok" for r in results) else "invalid"
         every_flag = tuple(dict.fromkeys(flag for r in results for flag in r.flags))
-        return Outcome(cell, status, "", results, every_flag), self.interrupts.ending() is not None
+        return Outcome(cell, status, "", results, every_flag, self.interrupts.ending())
 
     def _measure(self, cell: Cell, version: str, folder: Path) -> list[Result]:
         logs = self.record.log_folder(cell)

@@ -26,7 +26,9 @@ LINK_S = 20.0           # DPDK's vhost client tries again once a second
 PROBE_S = 20.0          # a learning switch or an emulated guest may need a while
 PROBE_PPS = 1000.0
 ANSWER_S = 30.0         # beyond a trial's duration
-SILENCE_S = 0.02        # a trial is over when nothing has come for so long
+SILENCE_S = 0.02        # a trial is over when nothing has come for so long,
+SHARED_SILENCE_S = 0.25     # or for so long where pollers wait for one another's CPU
+DRAIN_MAX_S = 5.0           # it is over anyway
 EPOCHS = 65536          # the stamp's epoch has 16 bits
 
 
@@ -115,6 +117,9 @@ class Testbed:
         """"kvm", "tcg", or "" where no VM is involved."""
         return next((p.vm.accel for p in self.setup.peers if p.vm), "")
 
+    def _silence_s(self) -> float:
+        return SHARED_SILENCE_S if self.cell.cores.oversubscribed else SILENCE_S
+
     def _channel(self, peer: str) -> Channel:
         channel = self.peers[peer].channel
         assert channel
@@ -128,7 +133,7 @@ class Testbed:
         """Sender and receiver are one process."""
         reply = self._channel(flows[0].tx[0]).request(
             "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
-            drain_s=SILENCE_S, streams=[self._stream(flow, request, True) for flow in flows])
+            drain_s=self._silence_s(), drain_max_s=DRAIN_MAX_S, streams=[self._stream(flow, request, True) for flow in flows])
         return reply, [s["meter"] for s in reply["streams"]], reply["missed_count"], reply["drained"]
 
     def _measure_apart(self, request: Request, flow: Flow) -> tuple[Mapping[str, Any], list[Any], int, bool]:
@@ -138,7 +143,7 @@ class Testbed:
         reply = self._channel(flow.tx[0]).request(
             "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s, drain_s=0,
             streams=[self._stream(flow, request, False)])
-        settled = meter.request("settle", ANSWER_S, silence_s=SILENCE_S, max_s=2.0)
+        settled = meter.request("settle", ANSWER_S, silence_s=self._silence_s(), max_s=DRAIN_MAX_S)
         seen = meter.request("read", ANSWER_S)
         return reply, [seen["meter"]], seen["missed_count"], settled["silent"]
 

@@ -6,7 +6,6 @@ Ports are `dpdkvhostuserclient` (the older server type is deprecated, OVS Docume
 A port is added when its peer's socket is there: the first connect then succeeds, instead of a retry after a second.
 """
 
-import json
 import os
 import re
 
@@ -77,19 +76,28 @@ class OvsDpdk:
         return steps
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
-        text = output((*_vsctl(site), "--format=json", "--columns=name,statistics", "list", "Interface"))
+        # not from the database, which is JSON but lags behind by up to 5 s (ovs-vswitchd.conf.db(5), stats-update-interval)
+        text = output((f"{site.prefix}/bin/ovs-ofctl", f"--timeout={COMMAND_TIMEOUT_S}", "--no-names", "dump-ports",
+                       _bridge(site)))
         return parse_counters(text, [port.name for port in site.topology.ports])
 
 
+_PORT = re.compile(r"port +(\d+): rx pkts=(\d+|\?).*? drop=(\d+|\?).*?\n +tx pkts=(\d+|\?).*? drop=(\d+|\?)")
+
+
 def parse_counters(text: str, ports: list[str]) -> list[PortCounters]:
-    """`ovs-vsctl --format=json --columns=name,statistics list Interface` to counters, in the order of `ports`."""
-    try:
-        stats = {name: dict(pairs) for name, (_, pairs) in json.loads(text)["data"]}
-    except (ValueError, KeyError, TypeError):
-        raise CellFailed(f"ovs-vsctl gave something else than counters: {text[:80]!r}") from None
-    return [PortCounters(name, stats[name].get("rx_packets"), stats[name].get("tx_packets"),
-                         stats[name].get("rx_dropped", 0) + stats[name].get("tx_dropped", 0))
-            for name in ports if name in stats]
+    """`ovs-ofctl --no-names dump-ports` to counters, in the order of `ports`, whose OpenFlow numbers are 1, 2, ...
+    OVS writes "?" for what it does not count."""
+    found = {int(number): counts for number, *counts in _PORT.findall(text)}
+    if not set(range(1, len(ports) + 1)) <= set(found):
+        raise CellFailed(f"ovs-ofctl gave something else than counters of {len(ports)} ports: {text[:80]!r}")
+    return [_counters(name, *found[number]) for number, name in enumerate(ports, start=1)]
+
+
+def _counters(name: str, rx: str, rx_drop: str, tx: str, tx_drop: str) -> PortCounters:
+    known = [int(text) for text in (rx_drop, tx_drop) if text != "?"]
+    return PortCounters(name, None if rx == "?" else int(rx), None if tx == "?" else int(tx),
+                        sum(known) if known else None)
 
 
 def _daemon(prefix: str) -> str:
@@ -114,4 +122,8 @@ def _vsctl(site: Site) -> tuple[str, ...]:
 
 def _ofctl(site: Site) -> tuple[str, ...]:
     return (f"{site.prefix}/bin/ovs-ofctl", f"--timeout={COMMAND_TIMEOUT_S}", "add-flow",
-            f"unix:{site.path(BRIDGE + '.mgmt')}")
+            _bridge(site))
+
+
+def _bridge(site: Site) -> str:
+    return f"unix:{site.path(BRIDGE + '.mgmt')}"

@@ -14,4 +14,5 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "runtime"
     root.mkdir()
     monkeypatch.setattr(host, "runtime_root", lambda: root)
+    monkeypatch.setattr(host, "lock_path", lambda: root / "vswbench.lock")
     return root

@@ -103,6 +103,7 @@ from pathlib import Path
 from harness import cli, host
 root = Path(sys.argv[1])
 host.runtime_root = lambda: root
+host.lock_path = lambda: root / "vswbench.lock"
 sys.exit(cli.main(sys.argv[2:]))
 """
 

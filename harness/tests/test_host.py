@@ -244,6 +244,7 @@ def test_plan_and_list_do_not_need_the_machine(holder: "subprocess.Popen[str]", 
 def test_the_lock_of_a_killed_run_holds_nobody_up(holder: "subprocess.Popen[str]", tmp_path: Path,
                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "runtime_root", lambda: tmp_path)
+    monkeypatch.setattr(host, "lock_path", lambda: tmp_path / "vswbench.lock")
     with pytest.raises(CannotRun, match=str(holder.pid)), host.hold_machine("x"):
         pass
     holder.kill()

@@ -70,6 +70,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Outcome]
     (folder / "runtime").mkdir()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(host, "runtime_root", lambda: folder / "runtime")
+        patched.setattr(host, "lock_path", lambda: folder / "runtime" / "vswbench.lock")
         patched.setattr(os, "geteuid", lambda: 1000)        # root is not needed, nor what only root may
         patched.setattr(host, "_write_hugepages", lambda count: pytest.fail("hugepages were touched"))
         done = measure(cells_of(QUICK, cpus=(0, 1)), folder / "results")
@@ -135,7 +136,7 @@ def test_the_figures_of_a_run_are_drawn(quick: tuple[Path, list[Outcome]]) -> No
 def test_a_run_leaves_results_and_nothing_else(tmp_path: Path, runtime: Path) -> None:
     cells = cells_of_text(tmp_path, FOUR_CELLS)
     folder, _ = measure(cells, tmp_path / "results")
-    assert sorted(p.name for p in runtime.iterdir()) == [f"vswbench.{os.geteuid()}.lock"]
+    assert sorted(p.name for p in runtime.iterdir()) == ["vswbench.lock"]
     assert sorted(p.name for p in folder.iterdir()) == ["latency.csv", "logs", "ports.csv", "results.csv", "run.json",
                                                         "trials.csv"]
     assert {p.name for p in (folder / "logs").iterdir()} == {c.id for c in cells}

@@ -4,7 +4,6 @@ refuses or talks nonsense. The next cell is then measured all the same.
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -157,4 +156,4 @@ def test_a_wire_that_carries_one_way_only_is_noticed_too(measured: Any) -> None:
 
 def test_sockets_and_folders_of_a_failed_cell_are_gone(measured: Any, runtime: Path) -> None:
     measured(trouble="sys.exit(1)")
-    assert [p.name for p in runtime.iterdir()] == [f"vswbench.{os.geteuid()}.lock"]
+    assert [p.name for p in runtime.iterdir()] == ["vswbench.lock"]

@@ -55,6 +55,14 @@ def command(name: str, *, vdevs: Iterable[str] = (), own: Iterable[str] = (), wo
     return [str(program), *eal, "--", *own]
 
 
+_runtime = tempfile.TemporaryDirectory(prefix="vswbench-tests-")
+
+
+def environment() -> dict[str, str]:
+    """DPDK's run-time folders in a folder of the tests, which goes away with them."""
+    return dict(os.environ, RUNTIME_DIRECTORY=_runtime.name)
+
+
 class Program:
     """One of our programs under test; leaving the `with` block kills it if it still runs."""
 
@@ -65,13 +73,13 @@ class Program:
         self._sockets: list[socket.socket] = []
         if over == "socket":
             ours, theirs = socket.socketpair()
-            self.process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=self._stderr)
+            self.process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=self._stderr, env=environment())
             theirs.close()
             self._sockets = [ours]
             self._in = self._out = ours.fileno()
         else:
             self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
-                                            bufsize=0)
+                                            bufsize=0, env=environment())
             self._in = self.process.stdin.fileno()
             self._out = self.process.stdout.fileno()
         self._buffer = b""
