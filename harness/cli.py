@@ -17,7 +17,7 @@ from harness import bed, figures, host, plan, run, scenario, table
 from harness.errors import BadInput, CannotRun
 from harness.plan import Cell, Setup
 from harness.switches import SWITCHES
-from harness.switches.base import Await, File, Step
+from harness.switches.base import Await, File, Spawn, Step
 
 RUN_FOLDER = "$RUN"         # stands for the run's own folder
 LOG_FOLDER = "$LOGS"        # for the cell's logs in the results folder
@@ -160,7 +160,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _traffic_s(cell: Cell) -> float:
     s = cell.search
-    with_latency = cell.topology.flows[0].tx[0] == cell.topology.flows[0].rx[0]
+    with_latency = cell.topology.one_holds_both_ends
     latency_s = len(s.latency_at_rplus) * s.latency_trials * s.latency_trial_s if with_latency else 0
     return 0.0 if cell.unsupported else s.warmup_s + s.trials * s.trial_s + latency_s
 
@@ -189,7 +189,7 @@ def _step(step: Step) -> str:
     if isinstance(step, Await):
         return f"wait for {step.path}"
     env = "".join(f"{key}={shlex.quote(value)} " for key, value in step.env)
-    verb = "run" if not hasattr(step, "ready") else "start"
+    verb = "start" if isinstance(step, Spawn) else "run"
     return f"{verb} {env}{shlex.join(step.argv)}"
 
 

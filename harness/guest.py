@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Peers at work: the generator and the guests, as processes on the host or in a VM. Each ends up as a Channel to one of
-our programs. start() does not wait; ready() does.
+our programs. Making a RunningPeer starts it without waiting; ready() waits.
 """
 
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from harness import qemu
 from harness.channel import Channel
@@ -26,7 +24,6 @@ class RunningPeer:
     def __init__(self, peer: Peer, log_folder: Path, stack: ExitStack) -> None:
         self.peer = peer
         self.channel: Channel | None = None
-        self.ready_event: Mapping[str, Any] = {}
         self._stack = stack
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
@@ -47,7 +44,7 @@ class RunningPeer:
             self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self.process.check_alive,
                                    str(self.process.log))
         assert self.channel
-        self.ready_event = self.channel.event("ready", PROGRAM_READY_S)
+        self.channel.event("ready", PROGRAM_READY_S)
 
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""

@@ -48,6 +48,11 @@ class Cell:
         return self.topology.chain_length
 
     @property
+    def flags(self) -> list[str]:
+        """Warnings that the plan alone gives to every trial of the cell."""
+        return ["oversubscribed"] if self.cores.oversubscribed else []
+
+    @property
     def title(self) -> str:
         """For people."""
         parts = [self.topology.name, self.direction]

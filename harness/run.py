@@ -24,7 +24,6 @@ from harness.search import Result
 from harness.switches import find
 from harness.switches.base import Check
 from harness.testbed import up as real_up
-from harness.topology import GENERATOR
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ.get("VSWBENCH_BUILD", ROOT / "build"))
@@ -163,7 +162,7 @@ class _Job:
 
     def _one(self, cell: Cell, folder: Path) -> Outcome:
         version = self.checks[cell.switch.name].version if cell.switch.name in self.checks else ""
-        flags = ["oversubscribed"] if cell.cores.oversubscribed else []
+        flags = cell.flags
         if cell.unsupported:
             self.record.no_result(cell, version, "unsupported", cell.unsupported, flags)
             return Outcome(cell, "unsupported", cell.unsupported)
@@ -184,8 +183,7 @@ class _Job:
         setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg")
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
-            with_latency = cell.topology.flows[0].tx[0] == cell.topology.flows[0].rx[0] == GENERATOR
-            steps = search.run(cell.search, with_latency)
+            steps = search.run(cell.search, cell.topology.one_holds_both_ends)
             results = self._search(cell, version, testbed, steps)
             self.record.results(cell, version, testbed.accel(), results)
             self._record_counters(cell, testbed)

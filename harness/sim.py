@@ -32,13 +32,13 @@ class SimulatedTestbed:
         return []
 
     def flags(self) -> list[str]:
-        return ["oversubscribed"] if self.cell.cores.oversubscribed else []
+        return self.cell.flags
 
     def measure(self, request: Request) -> Trial:
         rate = request.rate_pps or OFFER_PPS
         sent = math.floor(request.duration_s * rate)
         received = min(sent, math.floor(request.duration_s * self.capacity_pps))
-        same = self.cell.topology.flows[0].tx[0] == self.cell.topology.flows[0].rx[0]
+        same = self.cell.topology.one_holds_both_ends
         latency = EMPTY_QUEUE_NS if rate < self.capacity_pps else FULL_QUEUE_NS
         meter = {"received_count": received, "duplicate_count": 0, "reordered_count": 0, "old_count": 0,
                  "stale_count": 0, "foreign_count": 0, "span_s": request.duration_s,

@@ -93,7 +93,7 @@ class Testbed:
         self._epoch = (self._epoch + 1) % EPOCHS
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         flows = self.cell.topology.flows
-        if flows[0].tx[0] == flows[0].rx[0]:
+        if self.cell.topology.one_holds_both_ends:
             reply, meters, missed, drained = self._measure_here(request, flows)
         else:
             reply, meters, missed, drained = self._measure_apart(request, flows[0])
@@ -101,8 +101,8 @@ class Testbed:
             process.check_alive()
         directions = [
             Direction(stream["intended_count"], stream["sent_count"], stream["tx_full_count"], meter,
-                      with_latency=flow.tx[0] == flow.rx[0])
-            for flow, stream, meter in zip(flows, reply["streams"], meters)]
+                      with_latency=self.cell.topology.one_holds_both_ends)
+            for stream, meter in zip(reply["streams"], meters)]
         self._received = [d.meter["received_count"] for d in directions]
         return trial.make(request, started, reply["tx_span_s"], directions, missed_count=missed,
                           clock_error_ppm=reply["clock_error_ppm"], drained=drained,
@@ -110,8 +110,7 @@ class Testbed:
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""
-        flags = ["oversubscribed"] if self.cell.cores.oversubscribed else []
-        return flags + (["tcg"] if self.accel() == "tcg" else [])
+        return self.cell.flags + (["tcg"] if self.accel() == "tcg" else [])
 
     def accel(self) -> str:
         """"kvm", "tcg", or "" where no VM is involved."""

@@ -53,6 +53,11 @@ class Topology:
     guests: tuple[Guest, ...]
     flows: tuple[Flow, ...]
 
+    @property
+    def one_holds_both_ends(self) -> bool:
+        """Sender and receiver are one process: it has the latency, and sees for itself when a trial is over."""
+        return self.flows[0].tx[0] == self.flows[0].rx[0]
+
     def ports_of(self, peer: str) -> tuple[int, ...]:
         """Indices of the switch ports that `peer` holds, by peer_port."""
         mine = [i for i, port in enumerate(self.ports) if port.peer == peer]
