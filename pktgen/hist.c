@@ -39,3 +39,22 @@ hist_bin_high(unsigned int bin)
 {
 	return hist_bin_low(bin + 1);
 }
+
+json_t *
+hist_json(const struct hist *h)
+{
+	json_t *bins;
+
+	if (h == NULL || h->total == 0)
+		return json_null();
+	bins = json_array();
+	for (unsigned int i = 0; i < HIST_BINS; i++) {
+		if (h->count[i] == 0)
+			continue;
+		json_array_append_new(bins, json_pack("[I,I,I]", (json_int_t)hist_bin_low(i),
+						      (json_int_t)hist_bin_high(i), (json_int_t)h->count[i]));
+	}
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "count", (json_int_t)h->total, "min_ns", (json_int_t)h->min_ns,
+			 "max_ns", (json_int_t)h->max_ns, "sum_ns", (json_int_t)h->sum_ns, "overflow_count",
+			 (json_int_t)h->overflow, "bins", bins);
+}

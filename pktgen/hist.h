@@ -10,6 +10,7 @@
 #ifndef VSW_HIST_H
 #define VSW_HIST_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 #define HIST_EXACT 256u      /* values below this have a bin of their own */
@@ -36,6 +37,10 @@ void hist_merge(struct hist *to, const struct hist *from);
 /* Lowest value of a bin, and the lowest value above it: bin = [low, high). */
 uint64_t hist_bin_low(unsigned int bin);
 uint64_t hist_bin_high(unsigned int bin);
+
+/* {"count", "min_ns", "max_ns", "sum_ns", "overflow_count", "bins": [[low_ns, high_ns, count], ...]}; null for NULL
+ * or an empty one.  New reference. */
+json_t *hist_json(const struct hist *h);
 
 /* Bin of a value; HIST_BINS if it does not fit. */
 static inline unsigned int

@@ -11,12 +11,13 @@
 #include "account.h"
 #include "clock.h"
 #include "flowtable.h"
+#include "frame.h"
 #include "program.h"
 #include "stamp.h"
 
 #define BURST 64u
 #define SETTLE_LOOK_NS 1000000
-#define SERIES_MAX 4096u
+#define INTERVALS_MAX 4096u
 #define FLOWS_CAPACITY_MAX (1 << 24)
 
 struct interval {
@@ -35,8 +36,8 @@ struct meter {
 	uint64_t bytes; /* mbuf bytes, without FCS */
 	uint64_t armed_tsc;
 	uint64_t interval_tsc;
-	struct interval series[SERIES_MAX]; /* since armed; what comes later than the last is in `packets` only */
-	uint64_t missed_before;
+	struct interval series[INTERVALS_MAX]; /* since armed; what comes later than the last is in `packets` only */
+	struct port_missed missed_before;
 };
 
 static void
@@ -52,7 +53,7 @@ count(struct meter *m, struct rte_mbuf **pkts, uint16_t n, uint64_t now_tsc)
 		flowtable_add(&m->flows, pkts[i]);
 	m->packets += n;
 	m->bytes += bytes;
-	if (slot < SERIES_MAX) {
+	if (slot < INTERVALS_MAX) {
 		m->series[slot].packets += n;
 		m->series[slot].bytes += bytes;
 	}
@@ -77,16 +78,6 @@ poll_ports(void *arg)
 	return work;
 }
 
-static uint64_t
-missed(const struct meter *m)
-{
-	uint64_t sum = 0;
-
-	for (uint16_t port = 0; port < m->program.ports.count; port++)
-		sum += port_missed(port);
-	return sum;
-}
-
 static void
 disarm(void *arg)
 {
@@ -103,7 +94,7 @@ arm(void *arg)
 	m->packets = 0;
 	m->bytes = 0;
 	memset(m->series, 0, sizeof(m->series));
-	m->missed_before = missed(m);
+	m->missed_before = port_missed_all(&m->program.ports);
 	m->armed_tsc = rte_rdtsc();
 	m->armed = true;
 }
@@ -122,10 +113,10 @@ cmd_arm(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX]
 	if (control_unpack(request, error, "{s:I,s?I,s?I,s?I,s?F!}", "epoch", &epoch, "stream", &stream, "flows", &flows,
 			   "flow_table", &table, "interval_s", &interval_s) != 0)
 		return -1;
-	if (epoch < 0 || epoch > UINT16_MAX || stream < 0 || stream >= (int)STAMP_STREAMS_MAX || flows < 1 ||
+	if (epoch < 0 || epoch > UINT16_MAX || stream < 0 || stream >= (int)STAMP_STREAM_LEARNING || flows < 1 ||
 	    flows > (int)STAMP_FLOWS_MAX || table < 0 || table > FLOWS_CAPACITY_MAX ||
 	    !(interval_s >= 0.001 && interval_s <= 3600)) {
-		snprintf(error, CONTROL_ERROR_MAX, "allowed: epoch 0..65535, stream 0..255, flows 1..16777216, "
+		snprintf(error, CONTROL_ERROR_MAX, "allowed: epoch 0..65535, stream 0..254, flows 1..16777216, "
 						   "flow_table 0..16777216 flows, interval_s 0.001..3600");
 		return -1;
 	}
@@ -134,9 +125,12 @@ cmd_arm(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX]
 	if (m->with_flows)
 		flowtable_free(&m->flows);
 	m->with_flows = false;
-	if (account_init(&m->account, (uint16_t)epoch, (uint8_t)stream, (uint32_t)flows) != 0 ||
-	    (table > 0 && flowtable_init(&m->flows, (uint32_t)table) != 0)) {
-		snprintf(error, CONTROL_ERROR_MAX, "no memory for %d flows", (int)RTE_MAX(flows, table));
+	const struct account_request r = {.epoch = (uint16_t)epoch, .stream = (uint8_t)stream, .flows = (uint32_t)flows,
+					  .stamp_offset = FRAME_STAMP_OFFSET};
+	if (account_init(&m->account, &r, error) != 0)
+		return -1;
+	if (table > 0 && flowtable_init(&m->flows, (uint32_t)table) != 0) {
+		snprintf(error, CONTROL_ERROR_MAX, "no memory for %d flows", (int)table);
 		return -1;
 	}
 	m->with_flows = table > 0;
@@ -152,9 +146,9 @@ struct read_request {
 };
 
 static json_t *
-series_json(const struct meter *m, uint64_t now_tsc)
+intervals_json(const struct meter *m, uint64_t now_tsc)
 {
-	uint64_t slots = RTE_MIN((now_tsc - m->armed_tsc) / m->interval_tsc + 1, (uint64_t)SERIES_MAX);
+	uint64_t slots = RTE_MIN((now_tsc - m->armed_tsc) / m->interval_tsc + 1, (uint64_t)INTERVALS_MAX);
 	json_t *list = json_array();
 
 	for (uint64_t i = 0; i < slots; i++)
@@ -173,8 +167,9 @@ read_figures(void *arg)
 	json_object_set_new(r->reply, "meter", account_json(&m->account));
 	json_object_set_new(r->reply, "packets", json_integer((json_int_t)m->packets));
 	json_object_set_new(r->reply, "bytes", json_integer((json_int_t)m->bytes));
-	json_object_set_new(r->reply, "missed_count", json_integer((json_int_t)(missed(m) - m->missed_before)));
-	json_object_set_new(r->reply, "series", series_json(m, rte_rdtsc()));
+	json_object_set_new(r->reply, "missed_count", json_integer((json_int_t)port_missed_count(&m->program.ports, m->missed_before)));
+	json_object_set_new(r->reply, "missed", port_missed_json(&m->program.ports, m->missed_before));
+	json_object_set_new(r->reply, "series", intervals_json(m, rte_rdtsc()));
 	if (m->with_flows)
 		json_object_set_new(r->reply, "flows", flowtable_json(&m->flows, r->top));
 }

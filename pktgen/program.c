@@ -15,12 +15,15 @@
 
 #define OWN_OPTIONS_MAX 8
 #define WIRES_MAX (PORT_MAX / 2)
+#define FRAME_LARGEST 9216
 
 struct common {
 	enum idle idle;
-	uint16_t ring_size;
 	unsigned int wires;
+	struct port_request ports;
 };
+
+#define COMMON_OPTIONS 5
 
 static void
 usage(const char *name, const struct program_option *own)
@@ -29,8 +32,10 @@ usage(const char *name, const struct program_option *own)
 		"usage: %s [EAL options] -- [options]\n"
 		"  --idle busy|yield|sleep  what to do when there is no work (default busy)\n"
 		"  --ring-size N            descriptors a queue, a power of two (default %u)\n"
-		"  --wires N                make N pairs of ports joined in memory\n",
-		name, PORT_RING_DEFAULT);
+		"  --wires N                make N pairs of ports joined in memory\n"
+		"  --queues N               queue pairs a port, 1..%u (default 1)\n"
+		"  --frame-max N            largest frame with FCS, %u..9216 (default %u)\n",
+		name, PORT_RING_DEFAULT, PORT_QUEUES_MAX, PORT_FRAME_DEFAULT, PORT_FRAME_DEFAULT);
 	for (; own != NULL && own->name != NULL; own++)
 		fprintf(stderr, "  --%s %s\n", own->name, own->help);
 }
@@ -55,32 +60,40 @@ set_common(struct common *c, const char *name, const char *value)
 	if (strcmp(name, "ring-size") == 0) {
 		if (!parse_number(value, 64, 32768, &n) || (n & (n - 1)) != 0)
 			return false;
-		c->ring_size = (uint16_t)n;
-		return true;
+		c->ports.ring_size = (uint16_t)n;
+	} else if (strcmp(name, "queues") == 0) {
+		if (!parse_number(value, 1, PORT_QUEUES_MAX, &n))
+			return false;
+		c->ports.queues = (uint16_t)n;
+	} else if (strcmp(name, "frame-max") == 0) {
+		if (!parse_number(value, PORT_FRAME_DEFAULT, FRAME_LARGEST, &n))
+			return false;
+		c->ports.frame_max = (uint16_t)n;
+	} else {
+		if (!parse_number(value, 0, WIRES_MAX, &n))
+			return false;
+		c->wires = (unsigned int)n;
 	}
-	if (!parse_number(value, 0, WIRES_MAX, &n))
-		return false;
-	c->wires = (unsigned int)n;
 	return true;
 }
 
 static void
 parse(struct common *c, const char *program, int argc, char **argv, const struct program_option *own)
 {
-	struct option options[3 + OWN_OPTIONS_MAX + 1] = {
-		{.name = "idle", .has_arg = required_argument},
-		{.name = "ring-size", .has_arg = required_argument},
-		{.name = "wires", .has_arg = required_argument},
+	struct option options[COMMON_OPTIONS + OWN_OPTIONS_MAX + 1] = {
+		{.name = "idle", .has_arg = required_argument},	  {.name = "ring-size", .has_arg = required_argument},
+		{.name = "wires", .has_arg = required_argument},  {.name = "queues", .has_arg = required_argument},
+		{.name = "frame-max", .has_arg = required_argument},
 	};
 	int index;
 	int ch;
 
 	for (int i = 0; own != NULL && own[i].name != NULL && i < OWN_OPTIONS_MAX; i++)
-		options[3 + i] = (struct option){.name = own[i].name, .has_arg = required_argument};
+		options[COMMON_OPTIONS + i] = (struct option){.name = own[i].name, .has_arg = required_argument};
 	optind = 1;
 	while ((ch = getopt_long(argc, argv, "", options, &index)) != -1) {
-		bool good = ch == 0 && (index < 3 ? set_common(c, options[index].name, optarg)
-						  : own[index - 3].set(optarg) == 0);
+		bool good = ch == 0 && (index < COMMON_OPTIONS ? set_common(c, options[index].name, optarg)
+						  : own[index - COMMON_OPTIONS].set(optarg) == 0);
 		if (!good) {
 			if (ch == 0)
 				fprintf(stderr, "%s: bad value for --%s: '%s'\n", program, options[index].name, optarg);
@@ -98,7 +111,8 @@ parse(struct common *c, const char *program, int argc, char **argv, const struct
 void
 program_start(struct program *p, const char *name, int argc, char **argv, const struct program_option *own)
 {
-	struct common c = {.idle = IDLE_BUSY, .ring_size = PORT_RING_DEFAULT};
+	struct common c = {.idle = IDLE_BUSY, .ports = {.ring_size = PORT_RING_DEFAULT, .queues = 1,
+							.frame_max = PORT_FRAME_DEFAULT}};
 	char error[PORT_ERROR_MAX];
 	unsigned int lcore;
 
@@ -124,7 +138,7 @@ program_start(struct program *p, const char *name, int argc, char **argv, const 
 		fprintf(stderr, "%s: needs a worker lcore beside the main one, e.g. --lcores '0@0,1@0'\n", name);
 		exit(EXIT_BAD_ARGUMENTS);
 	}
-	if (port_make_wires(c.wires, c.ring_size, error) != 0 || port_start_all(&p->ports, c.ring_size, error) != 0) {
+	if (port_make_wires(c.wires, &c.ports, error) != 0 || port_start_all(&p->ports, &c.ports, error) != 0) {
 		fprintf(stderr, "%s: %s\n", name, error);
 		exit(EXIT_CANNOT_RUN);
 	}

@@ -2,7 +2,8 @@
  *
  * What pktgen, meter and vnf have in common: EAL, common options, ports, the control channel.
  *
- *   PROGRAM [EAL options] -- [--idle busy|yield|sleep] [--ring-size N] [--wires N] [own options]
+ *   PROGRAM [EAL options] -- [--idle busy|yield|sleep] [--ring-size N] [--wires N]
+ *           [--queues N] [--frame-max N] [own options]
  *
  * The main lcore only serves the control channel and sleeps in read(); workers do the rest.  Two lcores may
  * share a CPU: --lcores '0@0,1@0'.

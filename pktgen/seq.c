@@ -1,36 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "seq.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define WINDOW_TOTAL_BITS (UINT64_C(1) << 24) /* 2 MiB of bits over all flows */
 #define WINDOW_MAX (1u << 20)
 #define WINDOW_MIN 64u
 
+static uint64_t
+window_bytes(const struct seq *s)
+{
+	return (uint64_t)s->flows * (s->window / 8);
+}
+
 int
-seq_init(struct seq *s, uint32_t flows)
+seq_init(struct seq *s, uint32_t flows, char error[BIG_ERROR_MAX])
 {
 	memset(s, 0, sizeof(*s));
 	s->flows = flows;
 	s->window = WINDOW_MAX;
 	while (s->window > WINDOW_MIN && (uint64_t)s->window * flows > WINDOW_TOTAL_BITS)
 		s->window /= 2;
-	s->flow = calloc(flows, sizeof(*s->flow));
-	s->missing = calloc((size_t)flows * (s->window / 64), sizeof(*s->missing));
-	if (s->flow == NULL || s->missing == NULL) {
-		seq_free(s);
-		return -ENOMEM;
-	}
-	return 0;
+	s->flow = big_alloc(flows * sizeof(*s->flow), "the next numbers of the flows", error);
+	if (s->flow != NULL)
+		s->missing = big_alloc(window_bytes(s), "the windows of the flows", error);
+	if (s->missing != NULL)
+		return 0;
+	seq_free(s);
+	return -1;
 }
 
 void
 seq_free(struct seq *s)
 {
-	free(s->flow);
-	free(s->missing);
+	big_free(s->flow, s->flows * sizeof(*s->flow));
+	big_free(s->missing, window_bytes(s));
 	s->flow = NULL;
 	s->missing = NULL;
 }
@@ -74,7 +78,7 @@ mark_missing(const struct seq *s, struct seq_flow *f, uint64_t *bits, uint32_t f
 	}
 }
 
-void
+enum seq_kind
 seq_slow(struct seq *s, uint32_t flow, uint32_t seq)
 {
 	struct seq_flow *f = &s->flow[flow];
@@ -89,28 +93,46 @@ seq_slow(struct seq *s, uint32_t flow, uint32_t seq)
 		uint32_t from = gap < s->window ? f->next : seq - (s->window - 1);
 		mark_missing(s, f, bits, from, seq);
 		f->next = seq + 1;
-		f->received++;
 		s->unique_count++;
-		return;
+		return gap == 0 ? SEQ_IN_ORDER : SEQ_GAP;
 	}
 	uint32_t behind = f->next - seq; /* >= 1 */
 	if (behind > s->window) {
 		s->old_count++;
 		s->unique_count++;
-		f->received++;
-		return;
+		return SEQ_OLD;
 	}
 	uint32_t slot = seq & (s->window - 1);
 	uint64_t bit = UINT64_C(1) << (slot & 63);
 	if (!(bits[slot >> 6] & bit)) {
 		s->duplicate_count++;
-		return;
+		return SEQ_DUPLICATE;
 	}
 	bits[slot >> 6] &= ~bit;
 	f->missing--;
-	f->received++;
 	s->unique_count++;
 	s->reordered_count++;
 	if (behind > s->reorder_extent_max)
 		s->reorder_extent_max = behind;
+	return SEQ_LATE;
+}
+
+uint32_t
+seq_merge(struct seq *to, const struct seq *from)
+{
+	uint32_t both = 0;
+
+	for (uint32_t i = 0; i < to->flows && i < from->flows; i++) {
+		if (from->flow[i].next == 0)
+			continue;
+		both += to->flow[i].next != 0;
+		to->flow[i].next += from->flow[i].next; /* seen, for a third part */
+	}
+	to->unique_count += from->unique_count;
+	to->duplicate_count += from->duplicate_count;
+	to->reordered_count += from->reordered_count;
+	to->old_count += from->old_count;
+	if (from->reorder_extent_max > to->reorder_extent_max)
+		to->reorder_extent_max = from->reorder_extent_max;
+	return both;
 }

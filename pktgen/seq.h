@@ -4,7 +4,7 @@
  *
  * A flow keeps the next sequence number it expects and a window of bits, one for each of the last
  * `window` numbers, set where a number is still MISSING.  So the usual packet (the expected one, nothing
- * missing) costs one comparison and touches one 16-byte record; the window is read only around loss.
+ * missing) costs one comparison and touches one 8-byte record; the window is read only around loss.
  *
  *   seq == next            in order
  *   seq >  next            a gap: [next, seq) become missing
@@ -20,11 +20,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bigmem.h"
+
 struct seq_flow {
 	uint32_t next;    /* next expected number */
 	uint32_t missing; /* bits set in this flow's window */
-	uint64_t received; /* packets of the flow, duplicates not included */
 };
+
+/* What a packet was. */
+enum seq_kind { SEQ_IN_ORDER, SEQ_GAP, SEQ_LATE, SEQ_DUPLICATE, SEQ_OLD };
 
 struct seq {
 	struct seq_flow *flow; /* [flows] */
@@ -39,28 +43,31 @@ struct seq {
 };
 
 /* Prepares for `flows` flows.  The window is chosen so that all windows together stay near 2 MiB.
- * 0, or -ENOMEM with nothing allocated. */
-int seq_init(struct seq *s, uint32_t flows);
+ * 0, or -1 with a sentence and nothing allocated. */
+int seq_init(struct seq *s, uint32_t flows, char error[BIG_ERROR_MAX]);
 
 /* Accepts a zeroed struct. */
 void seq_free(struct seq *s);
 
 /* The rare cases: everything but an in-order packet of a flow that misses nothing. */
-void seq_slow(struct seq *s, uint32_t flow, uint32_t seq);
+enum seq_kind seq_slow(struct seq *s, uint32_t flow, uint32_t seq);
 
 /* Accounts one packet; `flow` < s->flows is the caller's duty. */
-static inline void
+static inline enum seq_kind
 seq_add(struct seq *s, uint32_t flow, uint32_t seq)
 {
 	struct seq_flow *f = &s->flow[flow];
 
 	if (__builtin_expect(seq == f->next && f->missing == 0, 1)) {
 		f->next++;
-		f->received++;
 		s->unique_count++;
-	} else {
-		seq_slow(s, flow, seq);
+		return SEQ_IN_ORDER;
 	}
+	return seq_slow(s, flow, seq);
 }
+
+/* Adds the counts of `from` to `to`: two parts of one stream, received by two workers.  Gives the number of flows
+ * that both have seen: of those neither duplicates nor reordering can be told. */
+uint32_t seq_merge(struct seq *to, const struct seq *from);
 
 #endif

@@ -1,129 +1,273 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The loop of a trial: what every worker does from the start to the end of the drain.
+ */
 #include "trial.h"
 
 #include <rte_cycles.h>
-#include <rte_memcpy.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "burst.h"
 #include "clock.h"
 
-#define HEADER_COPY_BYTES 64u /* all that differs between frames; the rest of a tx buffer is zero for good */
-#define YIELD_AFTER 256u      /* frames after which a poller that shares its core lets the others run */
+#define YIELD_AFTER 256u  /* frames after which a poller that shares its core lets the others run */
+#define PROFILE_EVERY 64u /* iterations: reading the TSC between the parts would cost more than they */
 
-int
-trial_prepare(struct trial *t, char error[TRIAL_ERROR_MAX])
+/* ---- sending -------------------------------------------------------------------------------------------------- */
+
+/* The headers, in whole cache lines: sizes that the compiler knows are copied in a few instructions. */
+static inline void
+copy_head(uint8_t *to, const uint8_t *from, uint16_t head_bytes)
 {
-	for (uint32_t i = 0; i < t->streams; i++) {
-		struct stream *s = &t->stream[i];
-		struct rte_ether_addr src;
-		struct rte_ether_addr dst = {{0x02, 0x76, 0x73, 0x77, 0x01, (uint8_t)i}};
-
-		rte_eth_macaddr_get(s->tx_port, &src);
-		if (s->metered)
-			rte_eth_macaddr_get(s->rx_port, &dst);
-		frame_build(&s->frame, s->frame_bytes, (uint8_t)i, &src, &dst);
-		s->next_seq = calloc(s->flows, sizeof(*s->next_seq));
-		if (s->next_seq == NULL || (s->metered && account_init(&s->account, t->epoch, (uint8_t)i, s->flows) != 0)) {
-			snprintf(error, TRIAL_ERROR_MAX, "no memory for %u flows", s->flows);
-			trial_free(t);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-void
-trial_free(struct trial *t)
-{
-	for (uint32_t i = 0; i < t->streams; i++) {
-		struct stream *s = &t->stream[i];
-		rte_pktmbuf_free_bulk(s->pending, s->pending_count);
-		s->pending_count = 0;
-		free(s->next_seq);
-		s->next_seq = NULL;
-		account_free(&s->account);
-	}
+	for (uint16_t i = 0; i < head_bytes; i += RTE_CACHE_LINE_SIZE)
+		memcpy(to + i, from + i, RTE_CACHE_LINE_SIZE);
 }
 
 static inline void
-build_one(struct stream *s, uint16_t epoch, uint32_t stream, struct rte_mbuf *m)
+build_one(const struct trial *t, struct tx_lane *l, struct stream *s, uint16_t k)
 {
+	struct rte_mbuf *m = l->pending[k];
 	uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
-	uint32_t flow = s->next_flow;
+	const struct frame_image *image = s->frame.image;
+	uint32_t flow = floworder_next(&l->order);
 
-	m->data_len = s->frame.mbuf_bytes;
-	m->pkt_len = s->frame.mbuf_bytes;
-	rte_memcpy(p, s->frame.bytes, HEADER_COPY_BYTES);
-	if (s->flows > 1) {
-		frame_set_flow(&s->frame, p, flow);
-		s->next_flow = flow + 1 < s->flows ? flow + 1 : 0;
+	if (s->frame.sizes > 1) {
+		image += s->frame.sequence[l->next_size];
+		l->next_size = l->next_size + 1 < s->frame.sizes ? l->next_size + 1 : 0;
 	}
-	stamp_write(p + FRAME_STAMP_OFFSET, epoch, stamp_flow(stream, flow), s->next_seq[flow]++);
+	m->data_len = image->mbuf_bytes;
+	m->pkt_len = image->mbuf_bytes;
+	copy_head(p, image->bytes, t->ports->head_bytes);
+	l->l4_sum[k] = s->frame.varies > 0 ? frame_set_flow(&s->frame, image, p, flow) : image->l4_sum;
+	stamp_write(p + s->frame.stamp_offset, t->epoch, stamp_flow(l->number, flow), s->next_seq[flow]++);
 }
 
-/* Fills pending[] up to `want` frames. */
-static inline void
-build(struct trial *t, uint32_t i, uint64_t want)
+static void
+copy_recorded(struct tx_lane *l, const struct replay_file *file, uint16_t k)
 {
-	struct stream *s = &t->stream[i];
-	uint16_t have = s->pending_count;
-	uint16_t n = (uint16_t)(RTE_MIN(want, (uint64_t)TRIAL_BURST) - have);
+	const struct replay_frame *f = &file->frame[l->next_replay];
+	struct rte_mbuf *m = l->pending[k];
 
-	if (rte_pktmbuf_alloc_bulk(t->ports->tx_pool, &s->pending[have], n) != 0) {
-		s->alloc_failed_count++;
+	l->next_replay = l->next_replay + 1 < file->frames ? l->next_replay + 1 : 0;
+	m->data_len = f->bytes;
+	m->pkt_len = f->bytes;
+	rte_memcpy(rte_pktmbuf_mtod(m, void *), file->blob + f->offset, f->bytes);
+}
+
+/* Builds what is due and not yet built. */
+static inline void
+build(const struct trial *t, struct tx_lane *l)
+{
+	struct stream *s = l->stream;
+	const bool replay = s->file.frames > 0;
+	uint16_t have = l->pending_count;
+	uint16_t n = (uint16_t)(l->due_count - have);
+
+	/* a recording overwrites whole buffers, so it must not use those that are zeros behind the headers */
+	if (burst_alloc(replay ? t->ports->rx_pool : t->ports->tx_pool, &l->pending[have], n) != 0) {
+		l->alloc_failed_count++;
 		return;
 	}
-	for (uint16_t k = 0; k < n; k++)
-		build_one(s, t->epoch, i, s->pending[have + k]);
-	s->pending_count = (uint16_t)(have + n);
+	for (uint16_t k = have; k < have + n; k++) {
+		if (replay)
+			copy_recorded(l, &s->file, k);
+		else
+			build_one(t, l, s, k);
+	}
+	l->pending_count = l->due_count;
+	l->built_count += n;
 }
 
-/* Sends what of stream i is due at `now`.  Returns the frames sent. */
-static inline uint16_t
-send_due(struct trial *t, uint32_t i, uint64_t now_tsc)
+/* Writes the time at which the pending frames go to the driver, and what depends on it. */
+static inline void
+stamp_times(struct tx_lane *l, uint64_t now_tsc)
 {
-	struct stream *s = &t->stream[i];
-	uint64_t want = pace_due(&s->pace, now_tsc) - s->sent_count;
+	const struct frame *f = &l->stream->frame;
+	const bool paced = l->pace.shape != PACE_SATURATE;
 
-	if (want == 0)
-		return 0;
-	if (s->pending_count < TRIAL_BURST && s->pending_count < want)
-		build(t, i, want);
-	for (uint16_t k = 0; k < s->pending_count; k++)
-		stamp_write_time(rte_pktmbuf_mtod_offset(s->pending[k], void *, FRAME_STAMP_OFFSET), now_tsc);
-	uint16_t sent = rte_eth_tx_burst(s->tx_port, 0, s->pending, s->pending_count);
-	s->sent_count += sent;
-	if (sent < s->pending_count) {
-		s->tx_full_count++;
-		memmove(s->pending, &s->pending[sent], (size_t)(s->pending_count - sent) * sizeof(s->pending[0]));
+	if (l->stream->file.frames > 0)
+		return;
+	for (uint16_t k = 0; k < l->pending_count; k++) {
+		uint8_t *p = rte_pktmbuf_mtod(l->pending[k], uint8_t *);
+		stamp_write_time(p + f->stamp_offset, now_tsc, paced ? stamp_late_code(now_tsc - l->due[k]) : 0);
+		if (f->l4_sum_offset != 0)
+			frame_finish(f, p, l->l4_sum[k]);
 	}
-	s->pending_count = (uint16_t)(s->pending_count - sent);
+}
+
+/* Replay: how far the gap before each frame is from the gap in the recording. */
+static void
+note_replay_gaps(struct tx_lane *l, uint16_t sent, uint64_t now_tsc)
+{
+	uint64_t gap_tsc = now_tsc - l->last_tsc; /* of the first; the others left with it */
+
+	for (uint16_t k = 0; k < sent; k++) {
+		int64_t error = (int64_t)gap_tsc - (int64_t)(l->due[k] - l->last_due);
+		if (l->last_tsc != 0 || k > 0)
+			hist_add(l->gap_error_ns, clock_ns((uint64_t)llabs(error)), 1);
+		l->last_due = l->due[k];
+		gap_tsc = 0;
+	}
+}
+
+static void
+note_lateness(struct tx_lane *l, uint16_t sent, uint64_t now_tsc)
+{
+	const uint64_t late_tsc = clock_ticks(TRIAL_LATE_NS * 1e-9);
+
+	for (uint16_t k = 0; k < sent; k++) {
+		l->late_count += now_tsc - l->due[k] > late_tsc;
+		if (l->lateness_ns != NULL)
+			hist_add(l->lateness_ns, clock_ns(now_tsc - l->due[k]), 1);
+	}
+}
+
+/* What is to be known of the first `sent` pending frames, which left at `now`. */
+static inline void
+note_departures(struct tx_lane *l, uint16_t sent, uint64_t now_tsc)
+{
+	if (l->pace.shape != PACE_SATURATE)
+		note_lateness(l, sent, now_tsc);
+	if (l->gap_error_ns != NULL)
+		note_replay_gaps(l, sent, now_tsc);
+	if (l->gap_ns != NULL) {
+		if (l->last_tsc != 0)
+			hist_add(l->gap_ns, clock_ns(now_tsc - l->last_tsc), 1);
+		if (sent > 1)
+			hist_add(l->gap_ns, 0, sent - 1u);
+	}
+	l->last_tsc = now_tsc;
+}
+
+static void
+note_full(struct tx_lane *l, bool full, uint64_t now_tsc)
+{
+	l->tx_full_count += full;
+	if (full && l->full_since_tsc == 0)
+		l->full_since_tsc = now_tsc;
+	if (!full && l->full_since_tsc != 0) {
+		l->tx_full_tsc += now_tsc - l->full_since_tsc;
+		l->full_since_tsc = 0;
+	}
+}
+
+static uint64_t
+bytes_of(struct rte_mbuf *const *pkts, uint16_t n)
+{
+	uint64_t bytes = 0;
+
+	for (uint16_t k = 0; k < n; k++)
+		bytes += rte_pktmbuf_pkt_len(pkts[k]);
+	return bytes;
+}
+
+/* Hands the pending frames to the driver; what it does not take stays first in line. */
+static inline uint16_t
+transmit(struct tx_lane *l, uint64_t now_tsc)
+{
+	uint16_t n = l->pending_count;
+	/* asked before, since frames that are gone cannot be */
+	uint64_t bytes = l->series.point != NULL ? bytes_of(l->pending, n) : 0;
+	uint16_t sent = rte_eth_tx_burst(l->stream->tx_port, l->queue, l->pending, n);
+	uint16_t left = (uint16_t)(n - sent);
+
+	if (left > 0 || l->full_since_tsc != 0)
+		note_full(l, left > 0, now_tsc);
+	if (sent == 0)
+		return 0;
+	note_departures(l, sent, now_tsc);
+	if (l->series.point != NULL)
+		series_add(&l->series, now_tsc, sent, bytes - (left > 0 ? bytes_of(&l->pending[sent], left) : 0));
+	l->sent_count += sent;
+	if (left > 0) {
+		memmove(l->pending, &l->pending[sent], left * sizeof(l->pending[0]));
+		memmove(l->l4_sum, &l->l4_sum[sent], left * sizeof(l->l4_sum[0]));
+	}
+	if (l->due_count > sent)
+		memmove(l->due, &l->due[sent], (size_t)(l->due_count - sent) * sizeof(l->due[0]));
+	l->pending_count = left;
+	l->due_count = (uint16_t)(l->due_count - sent);
 	return sent;
 }
 
+static inline uint64_t
+tick(bool on)
+{
+	return on ? rte_rdtsc() : 0;
+}
+
+/* Sends what of a lane is due.  Returns the frames sent. */
 static inline uint16_t
-receive(struct stream *s)
+send_due(const struct trial *t, struct tx_lane *l, uint64_t now_tsc, struct profile *profile)
+{
+	const bool profiled = profile != NULL;
+	uint64_t t0 = tick(profiled);
+
+	if (l->pace.shape == PACE_SATURATE)
+		l->due_count = now_tsc < l->pace.start_tsc ? 0 : TRIAL_BURST;
+	else if (l->due_count < TRIAL_BURST)
+		l->due_count += pace_take(&l->pace, now_tsc, (uint16_t)(TRIAL_BURST - l->due_count), &l->due[l->due_count]);
+	if (l->due_count == 0)
+		return 0;
+	uint64_t t1 = tick(profiled);
+	if (l->pending_count < l->due_count)
+		build(t, l);
+	uint64_t send_tsc = rte_rdtsc();
+	stamp_times(l, send_tsc);
+	uint64_t t2 = tick(profiled);
+	uint16_t sent = transmit(l, send_tsc);
+	if (profiled && sent > 0) {
+		profile->pace_tsc += t1 - t0;
+		profile->build_tsc += t2 - t1;
+		profile->tx_tsc += rte_rdtsc() - t2;
+		profile->sent += sent;
+	}
+	return sent;
+}
+
+/* ---- receiving ------------------------------------------------------------------------------------------------ */
+
+static inline uint16_t
+receive(const struct trial_part *part, struct rx_lane *l, struct profile *profile)
 {
 	struct rte_mbuf *pkts[TRIAL_BURST];
-	uint16_t n = rte_eth_rx_burst(s->rx_port, 0, pkts, TRIAL_BURST);
+	const bool profiled = profile != NULL;
+	uint64_t t0 = tick(profiled);
+	uint16_t n = rte_eth_rx_burst(l->stream->rx_port, l->queue, pkts, TRIAL_BURST);
 
 	if (n == 0)
 		return 0;
-	account_burst(&s->account, pkts, n, rte_rdtsc());
-	rte_pktmbuf_free_bulk(pkts, n);
+	uint64_t now = rte_rdtsc();
+	if (part->trial->capture != NULL)
+		capture_burst(&part->trial->capture->part[part->number], l->stream->rx_port, pkts, n, now);
+	account_burst(&l->account, pkts, n, now);
+	uint64_t t1 = tick(profiled);
+	burst_free(pkts, n);
+	if (profiled) {
+		profile->meter_tsc += t1 - now;
+		profile->rx_tsc += now - t0 + rte_rdtsc() - t1;
+		profile->received += n;
+	}
 	return n;
 }
 
-/* True once every stream has sent all, or time is up. */
+/* ---- the worker itself ---------------------------------------------------------------------------------------- */
+
+/* True once every lane of this worker has sent all, or time is up. */
 static bool
-sending_done(const struct trial *t, uint64_t now_tsc)
+sending_done(const struct trial_part *part, uint64_t now_tsc)
 {
-	for (uint32_t i = 0; i < t->streams; i++) {
-		const struct stream *s = &t->stream[i];
-		if (now_tsc < s->pace.end_tsc && s->sent_count < s->pace.total)
+	const struct trial *t = part->trial;
+
+	for (uint32_t i = part->tx_first; i < t->tx_lanes; i += part->tx_step) {
+		const struct tx_lane *l = &t->tx[i];
+		if (now_tsc < l->pace.end_tsc && (l->due_count > 0 || !pace_done(&l->pace, now_tsc)))
 			return false;
 	}
 	return true;
@@ -138,13 +282,35 @@ note_gap(struct loop_stats *stats, uint64_t gap_tsc, uint64_t stall_tsc)
 		stats->stall_tsc += gap_tsc;
 }
 
+/* Time that this thread was ready to run and had no CPU: second number of schedstat (proc(5)). */
 static uint64_t
-involuntary_switches(void)
+run_delay_ns(void)
+{
+	char path[64];
+	unsigned long long ran;
+	unsigned long long waited = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%ld/schedstat", (long)syscall(SYS_gettid));
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%llu %llu", &ran, &waited) != 2)
+		waited = 0;
+	fclose(file);
+	return waited;
+}
+
+/* Adds (sign 1) or takes away (sign -1) what the kernel says of this thread. */
+static void
+note_kernel(struct loop_stats *stats, int sign)
 {
 	struct rusage usage;
 
 	getrusage(RUSAGE_THREAD, &usage);
-	return (uint64_t)usage.ru_nivcsw;
+	stats->involuntary_switches += (uint64_t)(sign * usage.ru_nivcsw);
+	stats->voluntary_switches += (uint64_t)(sign * usage.ru_nvcsw);
+	stats->run_delay_ns += (uint64_t)sign * run_delay_ns();
+	stats->cpu = sched_getcpu();
 }
 
 /* True when the receiver may go: sending is over and it has been silent, or the patience is. */
@@ -155,11 +321,42 @@ receiving_done(struct trial *t, uint64_t now_tsc, uint64_t last_rx_tsc)
 
 	if (end == 0 || now_tsc < end) /* the sender may have ended after this iteration began */
 		return false;
-	if (clock_seconds(now_tsc - RTE_MAX(end, last_rx_tsc)) > t->drain_s) {
-		t->drained = true;
+	if (clock_seconds(now_tsc - RTE_MAX(end, last_rx_tsc)) > t->drain_s)
 		return true;
+	if (clock_seconds(now_tsc - end) <= t->drain_max_s)
+		return false;
+	__atomic_store_n(&t->undrained, true, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* The last sender to end ends the sending. */
+static void
+end_sending(const struct trial_part *part, uint64_t now_tsc)
+{
+	struct trial *t = part->trial;
+
+	for (uint32_t i = part->tx_first; i < t->tx_lanes; i += part->tx_step)
+		note_full(&t->tx[i], false, now_tsc);
+	if (__atomic_sub_fetch(&t->senders, 1, __ATOMIC_ACQ_REL) == 0)
+		__atomic_store_n(&t->tx_end_tsc, now_tsc, __ATOMIC_RELEASE);
+}
+
+/* One look at every lane.  Returns the frames moved. */
+static inline uint32_t
+iterate(const struct trial_part *part, bool sending, uint64_t now_tsc, uint64_t *last_rx_tsc, struct profile *profile)
+{
+	struct trial *t = part->trial;
+	uint32_t moved = 0;
+
+	for (uint32_t i = part->tx_first; sending && i < t->tx_lanes; i += part->tx_step)
+		moved += send_due(t, &t->tx[i], now_tsc, profile);
+	for (uint32_t i = part->rx_first; part->rx_step > 0 && i < t->rx_lanes; i += part->rx_step) {
+		uint16_t n = receive(part, &t->rx[i], profile);
+		if (n > 0)
+			*last_rx_tsc = now_tsc;
+		moved += n;
 	}
-	return clock_seconds(now_tsc - end) > t->drain_max_s;
+	return moved;
 }
 
 void
@@ -167,78 +364,39 @@ trial_run(void *arg)
 {
 	struct trial_part *part = arg;
 	struct trial *t = part->trial;
+	struct loop_stats stats = {0};
 	const uint64_t stall_tsc = clock_ticks(TRIAL_STALL_NS * 1e-9);
-	bool sending = part->sends;
+	bool sending = part->tx_step > 0;
 	uint64_t last_rx_tsc = 0;
-	uint64_t before = rte_rdtsc();
 	uint32_t since_yield = 0;
 
-	memset(&part->stats, 0, sizeof(part->stats));
-	part->stats.involuntary_switches = involuntary_switches();
+	note_kernel(&stats, -1);
+	uint64_t before = rte_rdtsc();
 	for (;;) {
 		uint64_t now = rte_rdtsc();
-		uint32_t moved = 0;
+		bool profiled = t->profile && stats.iterations % PROFILE_EVERY == 0;
 
-		note_gap(&part->stats, now - before, stall_tsc);
+		note_gap(&stats, now - before, stall_tsc);
 		before = now;
-		part->stats.iterations++;
-		if (sending && (sending_done(t, now) || __atomic_load_n(&t->stop, __ATOMIC_RELAXED))) {
+		if (sending && (sending_done(part, now) || __atomic_load_n(&t->stop, __ATOMIC_RELAXED))) {
 			sending = false;
-			__atomic_store_n(&t->tx_end_tsc, now, __ATOMIC_RELEASE);
+			end_sending(part, now);
 		}
-		for (uint32_t i = 0; sending && i < t->streams; i++)
-			moved += send_due(t, i, now);
-		for (uint32_t i = 0; part->receives && i < t->streams; i++) {
-			uint16_t n = t->stream[i].metered ? receive(&t->stream[i]) : 0;
-			if (n > 0)
-				last_rx_tsc = now;
-			moved += n;
-		}
-		if (!sending && (!part->receives || receiving_done(t, now, last_rx_tsc)))
+		uint32_t moved = iterate(part, sending, now, &last_rx_tsc, profiled ? &stats.profile : NULL);
+		if (!sending && (part->rx_step == 0 || receiving_done(t, now, last_rx_tsc)))
 			break;
 		since_yield += moved;
-		if (moved == 0) {
-			part->stats.idle_iterations++;
+		/* idle is a figure of the trial proper, not of the drain */
+		bool draining = !sending && __atomic_load_n(&t->tx_end_tsc, __ATOMIC_RELAXED) != 0;
+		stats.iterations += !draining;
+		stats.idle_iterations += !draining && moved == 0;
+		if (moved == 0)
 			idle_wait(part->idle);
-		}
 		if (part->idle == IDLE_YIELD && since_yield >= YIELD_AFTER) {
 			since_yield = 0;
 			idle_wait(IDLE_YIELD);
 		}
 	}
-	part->stats.involuntary_switches = involuntary_switches() - part->stats.involuntary_switches;
-}
-
-static json_t *
-stream_json(const struct stream *s)
-{
-	json_t *intended = s->rate_pps > 0 ? json_integer((json_int_t)s->pace.total) : json_null();
-
-	return json_pack("{s:i,s:o,s:o,s:I,s:I,s:I,s:o}", "tx", s->tx_port, "rx",
-			 s->metered ? json_integer(s->rx_port) : json_null(), "intended_count", intended, "sent_count",
-			 (json_int_t)s->sent_count, "tx_full_count", (json_int_t)s->tx_full_count, "alloc_failed_count",
-			 (json_int_t)s->alloc_failed_count, "meter",
-			 s->metered ? account_json(&s->account) : json_null());
-}
-
-json_t *
-trial_json(const struct trial *t)
-{
-	json_t *streams = json_array();
-
-	for (uint32_t i = 0; i < t->streams; i++)
-		json_array_append_new(streams, stream_json(&t->stream[i]));
-	return json_pack("{s:o,s:f,s:b}", "streams", streams, "tx_span_s",
-			 clock_seconds(t->tx_end_tsc - t->start_tsc), "drained", t->drained);
-}
-
-json_t *
-loop_stats_json(const struct loop_stats *s)
-{
-	double idle = s->iterations ? (double)s->idle_iterations / (double)s->iterations : 0;
-
-	return json_pack("{s:I,s:f,s:I,s:I,s:I}", "iterations", (json_int_t)s->iterations, "idle_ratio", idle,
-			 "gap_max_ns", (json_int_t)clock_ns(s->gap_max_tsc), "stall_ns",
-			 (json_int_t)clock_ns(s->stall_tsc), "involuntary_switches",
-			 (json_int_t)s->involuntary_switches);
+	note_kernel(&stats, 1);
+	part->stats = stats;
 }

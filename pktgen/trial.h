@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * One trial of the generator: streams sent at their rates for a duration, received frames accounted, then
- * drained until silent.  Sending and receiving may be the work of one worker or of two.
+ * drained until silent.
+ *
+ * A stream has a sending and a receiving lane for each queue pair of its ports.  Each lane belongs to one worker: with
+ * one worker that does everything, with several some send and some receive.  The lanes of a stream share its flows
+ * out, so no two senders number the same flow; what its receivers counted is merged when all is over.
  */
 #ifndef VSW_TRIAL_H
 #define VSW_TRIAL_H
@@ -10,38 +14,78 @@
 #include <stdint.h>
 
 #include "account.h"
+#include "capture.h"
+#include "floworder.h"
 #include "frame.h"
 #include "pace.h"
 #include "port.h"
+#include "replayfile.h"
 #include "worker.h"
 
 #define TRIAL_BURST 32u
 #define TRIAL_STREAMS_MAX 16u
+#define TRIAL_LANES_MAX (TRIAL_STREAMS_MAX * PORT_QUEUES_MAX)
 #define TRIAL_ERROR_MAX 256u
+#define TRIAL_LATE_NS 10000  /* a frame that leaves later than this after it was due is counted as late */
+#define TRIAL_STALL_NS 10000 /* a loop iteration that takes longer is a stall */
 
 /* One direction of traffic: in at a port, out (if we hold that end) at another. */
 struct stream {
-	/* set by the request */
 	uint16_t tx_port;
-	bool metered;     /* false: somebody else receives it */
+	bool metered; /* false: somebody else receives it */
 	uint16_t rx_port;
-	double rate_pps;  /* 0: saturate */
-	uint16_t frame_bytes;
-	uint32_t flows;
+	struct frame_request headers;
+	enum flow_order order;
+	double zipf_exponent;
+	struct pace_request pace;
+	double catch_up_s; /* 0: send everything, however late */
+	char replay_path[4096];       /* "": none */
 
-	/* owned by the sending worker */
 	struct frame frame;
-	struct pace pace;
-	uint32_t *next_seq; /* [flows] */
-	uint32_t next_flow;
-	struct rte_mbuf *pending[TRIAL_BURST]; /* built, not yet taken by the driver */
-	uint16_t pending_count;
-	uint64_t sent_count; /* taken by the driver */
-	uint64_t tx_full_count; /* calls in which the driver took less than offered */
-	uint64_t alloc_failed_count;
+	struct replay_file file; /* what is sent instead, if any */
+	uint32_t *next_seq; /* [flows]; each belongs to the lane that has the flow */
+};
 
-	/* owned by the receiving worker */
+/* A part of a stream's sending, for one worker. */
+struct tx_lane {
+	struct stream *stream;
+	uint8_t number; /* of its stream */
+	uint16_t queue;
+	struct pace pace;
+	struct floworder order;
+	uint32_t next_size;
+	uint32_t next_replay;   /* frame of the file */
+	uint16_t due_count;     /* frames that are due: the first pending_count of them are built */
+	uint16_t pending_count; /* built, not yet taken by the driver */
+	struct rte_mbuf *pending[TRIAL_BURST];
+	uint64_t due[TRIAL_BURST];    /* when each was to be sent */
+	uint64_t l4_sum[TRIAL_BURST]; /* of each, see frame_finish() */
+	uint64_t built_count;
+	uint64_t sent_count;    /* taken by the driver */
+	uint64_t tx_full_count; /* calls in which the driver took less than offered */
+	uint64_t tx_full_tsc;   /* time between such a call and the next one that it took all of */
+	uint64_t full_since_tsc;
+	uint64_t alloc_failed_count;
+	uint64_t late_count;
+	uint64_t last_tsc; /* of the last departure */
+	struct hist *lateness_ns; /* with gaps, if paced */
+	struct hist *gap_ns;      /* with gaps */
+	struct hist *gap_error_ns; /* replay: gaps achieved against gaps asked for */
+	uint64_t last_due;
+	struct series series;
+};
+
+/* A part of a stream's receiving, for one worker. */
+struct rx_lane {
+	struct stream *stream;
+	uint16_t queue;
 	struct account account;
+};
+
+/* TSC cycles by part of the loop, of every TRIAL_PROFILE_EVERYth iteration that moved packets. */
+struct profile {
+	uint64_t build_tsc, pace_tsc, tx_tsc, rx_tsc, meter_tsc;
+	uint64_t sent, received;
 };
 
 /* What a worker saw of itself. */
@@ -51,42 +95,57 @@ struct loop_stats {
 	uint64_t gap_max_tsc;  /* longest time between two iterations */
 	uint64_t stall_tsc;    /* sum of the gaps above TRIAL_STALL_NS */
 	uint64_t involuntary_switches;
+	uint64_t voluntary_switches;
+	uint64_t run_delay_ns; /* ready to run, but waiting for the CPU (proc(5), schedstat) */
+	int cpu;               /* on which it ended */
+	struct profile profile;
 };
 
-#define TRIAL_STALL_NS 10000
-
 struct trial {
+	/* what is asked for */
 	struct stream stream[TRIAL_STREAMS_MAX];
 	uint32_t streams;
 	uint16_t epoch;
 	double duration_s;
 	double drain_s;     /* silence that ends the trial */
 	double drain_max_s; /* after this it ends anyway */
+	double interval_s;  /* of the series; 0: none */
+	bool gaps;
+	bool ipdv;
+	bool records;
+	bool profile;
+
 	struct ports *ports;
+	struct tx_lane *tx;
+	struct rx_lane *rx;
+	uint32_t tx_lanes;
+	uint32_t rx_lanes;
+	struct capture *capture; /* NULL: none; part i is of worker i */
 	uint64_t start_tsc;
-	uint64_t tx_end_tsc; /* written by the sender when the last frame is out; 0 before */
+	uint32_t senders;    /* workers that have not yet sent everything */
+	uint64_t tx_end_tsc; /* written by the last sender when the last frame is out; 0 before */
 	bool stop;           /* set by the control thread: end at once */
-	bool drained;        /* the receiver saw silence before drain_max_s */
+	bool undrained;      /* a receiver did not see silence before drain_max_s */
 };
 
-/* The part of a trial that one worker does. */
+/* The part of a trial that one worker does: of the lanes, each step-th from the first; step 0: none. */
 struct trial_part {
 	struct trial *trial;
-	bool sends;
-	bool receives;
+	uint32_t number; /* of the worker */
+	uint32_t tx_first, tx_step;
+	uint32_t rx_first, rx_step;
 	enum idle idle;
 	struct loop_stats stats;
 };
 
-/* Allocates what the streams need.  0, or -1 with a sentence and nothing allocated. */
+/* Allocates what the streams need, makes the lanes.  0, or -1 with a sentence and nothing allocated. */
 int trial_prepare(struct trial *t, char error[TRIAL_ERROR_MAX]);
+
+/* Sets the clock of all lanes; the trial starts at start_tsc. */
+void trial_schedule(struct trial *t, uint64_t start_tsc);
 void trial_free(struct trial *t);
 
 /* Runs a part; a worker_fn with a struct trial_part. */
 void trial_run(void *part);
-
-/* {"streams":[...], "tx_span_s":, "drained":}.  New reference. */
-json_t *trial_json(const struct trial *t);
-json_t *loop_stats_json(const struct loop_stats *s);
 
 #endif

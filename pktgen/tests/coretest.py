@@ -210,6 +210,7 @@ def read_pcap(path: Path) -> list[bytes]:
 
 STAMP_OFFSET = 42
 MAGIC = 0x5657
+LEARNING = 255      # stream of frames that only teach a switch
 
 
 @dataclass(frozen=True)
@@ -218,17 +219,19 @@ class Stamp:
     stream: int
     flow: int
     seq: int
-    time_tsc: int = 0
+    time_half: int = 0      # half TSC ticks, 36 bits
+    late: int = 0           # 12 bits
     magic: int = MAGIC
 
     def pack(self) -> bytes:
         return (struct.pack("=HHII", self.magic, self.epoch, self.stream << 24 | self.flow, self.seq & 0xFFFFFFFF) +
-                struct.pack("=IH", self.time_tsc & 0xFFFFFFFF, self.time_tsc >> 32))
+                (self.late << 36 | self.time_half).to_bytes(6, "little"))
 
     @classmethod
-    def unpack(cls, frame: bytes) -> "Stamp":
-        magic, epoch, flow, seq, low, high = struct.unpack_from("=HHIIIH", frame, STAMP_OFFSET)
-        return cls(epoch, flow >> 24, flow & 0xFFFFFF, seq, high << 32 | low, magic)
+    def unpack(cls, frame: bytes, offset: int = STAMP_OFFSET) -> "Stamp":
+        magic, epoch, flow, seq, low, high = struct.unpack_from("=HHIIIH", frame, offset)
+        time = high << 32 | low
+        return cls(epoch, flow >> 24, flow & 0xFFFFFF, seq, time & (1 << 36) - 1, time >> 36, magic)
 
 
 def stamped(stamp: Stamp, frame_bytes: int = 64) -> bytes:
@@ -248,6 +251,7 @@ class Ledger:
     reordered: int = 0
     stale: int = 0
     foreign: int = 0
+    learning: int = 0
     extent: int = 0
     bytes: int = 0
     _seen: dict[int, set[int]] = field(default_factory=dict)
@@ -256,6 +260,8 @@ class Ledger:
         stamp = Stamp.unpack(frame) if len(frame) >= STAMP_OFFSET + 18 else None
         if stamp is None or stamp.magic != MAGIC:
             self.foreign += 1
+        elif stamp.stream == LEARNING:
+            self.learning += 1
         elif stamp.epoch != self.epoch:
             self.stale += 1
         elif stamp.stream != self.stream or stamp.flow >= self.flows:
@@ -277,7 +283,8 @@ class Ledger:
 
     def check(self, meter: dict[str, Any]) -> None:
         want = {"received_count": self.received, "duplicate_count": self.duplicates, "reordered_count": self.reordered,
-                "stale_count": self.stale, "foreign_count": self.foreign, "received_bytes": self.bytes,
+                "stale_count": self.stale, "foreign_count": self.foreign,
+                "learning_count": self.learning, "received_bytes": self.bytes,
                 "reorder_extent_max": self.extent, "old_count": 0}
         assert {k: meter[k] for k in want} == want
         check_latency(meter)

@@ -5,6 +5,7 @@
  */
 #include "pace.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 #include "test.h"
@@ -41,6 +42,7 @@ random_model(void)
 	return m;
 }
 
+/* Due by `now`, the first one at the start itself. */
 static uint64_t
 model_due(const struct model *m, uint64_t now)
 {
@@ -50,74 +52,173 @@ model_due(const struct model *m, uint64_t now)
 	return due < m->total ? (uint64_t)due : m->total;
 }
 
+static struct pace
+start(enum pace_shape shape, double rate_pps, double duration_s, uint64_t hz, uint64_t start_tsc)
+{
+	const struct pace_request r = {.shape = shape, .rate_pps = rate_pps, .burst_frames = 7, .seed = test_random()};
+	struct pace p;
+
+	pace_start(&p, &r, duration_s, hz, start_tsc);
+	return p;
+}
+
 static bool
 near(uint64_t a, uint64_t b)
 {
 	return a == b || a + 1 == b || b + 1 == a;
 }
 
+/* Packets at random places of the schedule are due when 128-bit integers say so, to two ticks. */
 static const char *
 test_follows_the_exact_schedule(void)
 {
 	for (int i = 0; i < SCHEDULES; i++) {
 		struct model m = random_model();
-		struct pace p;
+		struct pace p = start(PACE_CONSTANT, (double)m.rate, (double)m.ms / 1000, m.hz, m.start);
 		uint64_t length = (uint64_t)((unsigned __int128)m.ms * m.hz / 1000);
-		uint64_t now = m.start > 1000 ? m.start - 1000 : 0;
-		uint64_t last = 0;
 
-		pace_start(&p, (double)m.rate, (double)m.ms / 1000, m.hz, m.start);
 		check(m.total <= EXACT_TOTAL ? p.total == m.total : near(p.total, m.total),
 		      "%" PRIu64 " pps for %" PRIu64 " ms is %" PRIu64 ", not %" PRIu64, m.rate, m.ms, p.total, m.total);
 		check(p.start_tsc == m.start && near(p.end_tsc, m.start + length), "%" PRIu64 " ms at %" PRIu64 " Hz",
 		      m.ms, m.hz);
-		check(m.start == 0 || pace_due(&p, m.start - 1) == 0, "due before the start");
-		check(pace_due(&p, 0) == (m.start == 0), "due at 0");
-		check(pace_due(&p, m.start) == 1, "the first is due at the start, not %" PRIu64, pace_due(&p, m.start));
-		check(pace_due(&p, m.start + 2 * length + m.hz) == p.total, "not all are due long after the end");
+		check(p.next_due == m.start, "the first is due at the start");
 		for (int k = 0; k < TIMES; k++) {
-			uint64_t due = pace_due(&p, now);
-			check(near(due, model_due(&m, now)),
-			      "%" PRIu64 " pps for %" PRIu64 " ms at %" PRIu64 " Hz: after %" PRIu64 " ticks %" PRIu64
-			      " due, not %" PRIu64,
-			      m.rate, m.ms, m.hz, now - m.start, due, model_due(&m, now));
-			check(due >= last, "due went from %" PRIu64 " to %" PRIu64, last, due);
-			check(due <= p.total, "%" PRIu64 " due of %" PRIu64, due, p.total);
-			last = due;
-			now += test_below(2) ? test_below(64) : test_below(length / TIMES * 2 + 2);
+			p.next = test_below(p.total);
+			uint64_t due = pace_schedule(&p);
+			check(model_due(&m, due + 2) > p.next && (due < m.start + 2 || model_due(&m, due - 2) <= p.next),
+			      "%" PRIu64 " pps at %" PRIu64 " Hz: packet %" PRIu64 " due after %" PRIu64 " ticks", m.rate, m.hz,
+			      p.next, due - m.start);
 		}
 	}
 	return NULL;
 }
 
-/* All are due before the end, so that a sender that stops there has had its chance. */
+/* However the sender looks, it takes every packet once, none early, in order, and all that the trial intends. */
 static const char *
-test_all_are_due_before_the_end(void)
+test_every_packet_is_taken_once(void)
 {
-	for (int i = 0; i < SCHEDULES; i++) {
-		struct model m = random_model();
-		struct pace p;
+	static const enum pace_shape shapes[] = {PACE_CONSTANT, PACE_BURST, PACE_RAMP, PACE_POISSON};
+	const uint64_t hz = 2445400000;
 
-		pace_start(&p, (double)m.rate, (double)m.ms / 1000, m.hz, m.start);
-		if (m.rate * m.ms < 1000 || m.hz < 4 * m.rate)
-			continue; /* a single packet; or less than a few ticks between two */
-		check(p.total - pace_due(&p, p.end_tsc - 1) <= (m.total > EXACT_TOTAL),
-		      "%" PRIu64 " pps for %" PRIu64 " ms: %" PRIu64 " of %" PRIu64 " due at the end", m.rate, m.ms,
-		      pace_due(&p, p.end_tsc - 1), p.total);
+	for (int i = 0; i < 400; i++) {
+		enum pace_shape shape = shapes[i % 4];
+		double rate = 1000 + (double)test_below(2000000);
+		struct pace p = start(shape, rate, 0.01, hz, 12345);
+		struct pace whole = p;
+		uint64_t intended = pace_intended(&whole);
+		uint64_t now = 12000;
+		uint64_t taken = 0;
+		uint64_t last = 0;
+		uint64_t due[32];
+
+		while (!pace_done(&p, now)) {
+			uint16_t n = pace_take(&p, now, (uint16_t)(1 + test_below(32)), due);
+			for (uint16_t k = 0; k < n; k++) {
+				check(due[k] <= now && due[k] >= last, "shape %d: due %" PRIu64 " at %" PRIu64, shape, due[k], now);
+				last = due[k];
+			}
+			taken += n;
+			now += test_below(n == 32 ? 10 : 3000);
+		}
+		taken += pace_take(&p, p.end_tsc, 32, due);
+		check(taken + 32 >= intended && taken <= intended, "shape %d: %" PRIu64 " of %" PRIu64, shape, taken, intended);
+		check(shape == PACE_POISSON || intended == p.total, "shape %d intends %" PRIu64 " of %" PRIu64, shape, intended,
+		      p.total);
 	}
+	return NULL;
+}
+
+/* The gaps of a Poisson process: mean 1/rate and variance 1/rate^2, within 5 standard errors; independent neighbours. */
+static const char *
+test_poisson_is_poisson(void)
+{
+	const double rate = 1e6;
+	const uint64_t n = 400000;
+	struct pace p = start(PACE_POISSON, rate, 1e3, 1000000000, 0);
+	double sum = 0, squares = 0, products = 0, before = 0;
+	uint64_t last = p.next_due;
+
+	for (uint64_t i = 0; i < n; i++) {
+		pace_advance(&p);
+		double gap = (double)(p.next_due - last) / 1000;
+		last = p.next_due;
+		sum += gap;
+		squares += gap * gap;
+		products += (gap - 1) * (before - 1);
+		before = gap;
+	}
+	double mean = sum / (double)n;
+	double variance = squares / (double)n - mean * mean;
+	check(fabs(mean - 1) < 5 / sqrt((double)n), "mean gap %g", mean);
+	check(fabs(variance - 1) < 5 * sqrt(8.0 / (double)n), "variance %g", variance);
+	check(fabs(products / (double)n) < 5 / sqrt((double)n), "neighbours correlate by %g", products / (double)n);
+	return NULL;
+}
+
+static const char *
+test_bursts_and_ramps(void)
+{
+	const struct pace_request burst = {.shape = PACE_BURST, .rate_pps = 1000, .burst_frames = 10, .burst_pps = 1e6};
+	const struct pace_request ramp = {.shape = PACE_RAMP, .rate_pps = 2000, .ramp_from_pps = 1000};
+	struct pace p;
+
+	pace_start(&p, &burst, 1, 1000000000, 0);
+	for (p.next = 0; p.next < 1000; p.next++) {
+		uint64_t want = p.next / 10 * 10000000 + p.next % 10 * 1000;
+		check(near(pace_schedule(&p), want), "packet %" PRIu64 " of bursts due at %" PRIu64, p.next, pace_schedule(&p));
+	}
+	pace_start(&p, &ramp, 1, 1000000000, 0);
+	check(p.total == 1500, "a ramp from 1000 to 2000 pps sends %" PRIu64 " in a second", p.total);
+	for (p.next = 1; p.next < p.total; p.next++) {
+		double t = (double)pace_schedule(&p) * 1e-9;
+		double n = 1000 * t + 500 * t * t;
+		check(fabs(n - (double)p.next) < 1e-3, "packet %" PRIu64 " of a ramp comes as number %g", p.next, n);
+	}
+	return NULL;
+}
+
+/* A recording: its times, scaled, and again one mean gap after the last. */
+static const char *
+test_recordings(void)
+{
+	const uint64_t times[] = {0, 10, 1000, 1000, 5000};
+	struct pace_request r = {.shape = PACE_LIST, .list_ns = times, .list_count = 5, .list_stride = sizeof(times[0]),
+				 .list_scale = 2, .list_loop = true};
+	struct pace p;
+
+	pace_start(&p, &r, 1, 1000000000, 100);
+	for (p.next = 0; p.next < 50; p.next++) {
+		uint64_t want = 100 + p.next / 5 * 12500 + 2 * times[p.next % 5];
+		check(near(pace_schedule(&p), want), "frame %" PRIu64 " due at %" PRIu64, p.next, pace_schedule(&p));
+	}
+	r.list_loop = false;
+	pace_start(&p, &r, 1, 1000000000, 100);
+	check(pace_intended(&p) == 5, "once through are %" PRIu64, p.next);
+	return NULL;
+}
+
+/* What comes too late is given up, and counted. */
+static const char *
+test_giving_up(void)
+{
+	struct pace p = start(PACE_CONSTANT, 1e6, 1, 1000000000, 0);
+	uint64_t due[32];
+
+	p.catch_up_tsc = 10000; /* 10 packets */
+	uint16_t n = pace_take(&p, 1000000, 32, due);
+	check(p.skipped_count + n == 1001 || n == 32, "%" PRIu64 " given up, %u taken", p.skipped_count, n);
+	check(n >= 10 && n <= 12 && 1000000 - due[0] <= 10000, "%u taken, the first due at %" PRIu64, n, due[0]);
 	return NULL;
 }
 
 static const char *
 test_saturation_has_no_limit(void)
 {
-	struct pace p;
+	struct pace p = start(PACE_SATURATE, 0, 1, 2400000000, 1000);
 
-	pace_start(&p, 0, 1, 2400000000, 1000);
-	check(p.total == UINT64_MAX, "total %" PRIu64, p.total);
-	check(pace_due(&p, 999) == 0, "due before the start");
-	check(pace_due(&p, 1000) == UINT64_MAX && pace_due(&p, UINT64_MAX) == UINT64_MAX, "not always due");
+	check(p.total == UINT64_MAX && pace_intended(&p) == UINT64_MAX, "total %" PRIu64, p.total);
 	check(p.end_tsc == 2400001000, "end %" PRIu64, p.end_tsc);
+	check(!pace_done(&p, 2400000999) && pace_done(&p, 2400001000), "ends at the wrong time");
 	return NULL;
 }
 
@@ -135,8 +236,7 @@ test_products_that_are_not_exact_in_binary(void)
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		struct pace p;
-		pace_start(&p, known[i].rate_pps, known[i].duration_s, 2445400000, 0);
+		struct pace p = start(PACE_CONSTANT, known[i].rate_pps, known[i].duration_s, 2445400000, 0);
 		check(p.total == known[i].total, "%g pps for %g s is %" PRIu64 ", not %" PRIu64, known[i].rate_pps,
 		      known[i].duration_s, p.total, known[i].total);
 	}
@@ -148,7 +248,11 @@ main(int argc, char **argv)
 {
 	static const struct test tests[] = {
 		TEST(test_follows_the_exact_schedule),
-		TEST(test_all_are_due_before_the_end),
+		TEST(test_every_packet_is_taken_once),
+		TEST(test_poisson_is_poisson),
+		TEST(test_bursts_and_ramps),
+		TEST(test_recordings),
+		TEST(test_giving_up),
 		TEST(test_saturation_has_no_limit),
 		TEST(test_products_that_are_not_exact_in_binary),
 		{NULL, NULL},

@@ -50,15 +50,15 @@ def test_frames_are_what_they_should_be(tmp_path, frame_bytes, flows):
     assert len(frames) > 500
     next_seq = collections.Counter()
     tuples = {}
-    last_tsc = 0
+    last_half = 0
     for frame in frames:
         assert len(frame) == frame_bytes - 4
         stamp = Stamp.unpack(frame)
         assert (stamp.magic, stamp.epoch, stamp.stream) == (MAGIC, 7, 0)
         assert stamp.seq == next_seq[stamp.flow], "numbers of a flow are consecutive from 0"
         next_seq[stamp.flow] += 1
-        assert stamp.time_tsc >= last_tsc
-        last_tsc = stamp.time_tsc
+        assert stamp.time_half >= last_half
+        last_half = stamp.time_half
         assert not any(frame[60:]), "after the stamp come zeros"
         assert tuples.setdefault(stamp.flow, check_headers(frame)) == check_headers(frame)
     assert set(tuples) == set(range(flows))
@@ -195,7 +195,7 @@ def test_nothing_but_hostile_frames(tmp_path):
     ledger = Ledger(epoch=5, stream=1, flows=8)
     for frame in frames:
         ledger.add(frame)
-    assert ledger.received == 0 and ledger.foreign + ledger.stale == 3000
+    assert ledger.received == 0 and ledger.foreign + ledger.stale + ledger.learning == 3000
     ledger.check(account_of(tmp_path, frames))
 
 
@@ -219,9 +219,9 @@ def test_a_number_far_ahead_is_a_gap_and_not_a_crash(tmp_path):
 
 def test_a_time_from_the_future_is_an_overflow(tmp_path):
     """All latencies stay counted, whatever the stamp says."""
-    frames = [stamped(Stamp(5, 1, 0, seq, time)) for seq, time in enumerate((0, (1 << 48) - 1, 1 << 47, 1))]
+    frames = [stamped(Stamp(5, 1, 0, seq, seq << 30)) for seq in range(64)]     # evenly over all there are
     meter = account_of(tmp_path, frames, flows=1)
-    assert meter["received_count"] == meter["latency"]["count"] == 4
+    assert meter["received_count"] == meter["latency"]["count"] == 64
     assert meter["latency"]["overflow_count"] > 0
 
 

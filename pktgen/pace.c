@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pace.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "random.h"
+
+/* floor(rate x duration), at least 1; the small term keeps 0.1 s x 10 pps at 1 although neither is exact in binary. */
+static uint64_t
+packets(double rate_pps, double duration_s)
+{
+	double n = floor(rate_pps * duration_s + 1e-6);
+
+	return n < 1 ? 1 : (uint64_t)n;
+}
+
+static double
+list_time(const struct pace *p, uint64_t i)
+{
+	return (double)*(const uint64_t *)((const char *)p->list_ns + i * p->list_stride);
+}
+
+static void
+start_list(struct pace *p, const struct pace_request *r, double tsc_hz)
+{
+	p->list_ns = r->list_ns;
+	p->list_count = r->list_count;
+	p->list_stride = r->list_stride;
+	p->list_ticks = r->list_scale * tsc_hz * 1e-9;
+	/* a round ends one mean gap after its last packet, so that the next one does not begin back to back */
+	double last = list_time(p, r->list_count - 1);
+	double gap = r->list_count > 1 ? last / (double)(r->list_count - 1) : 1e9;
+	p->list_span = (last + gap) * p->list_ticks;
+	p->total = r->list_loop ? UINT64_MAX : r->list_count;
+}
+
+void
+pace_start(struct pace *p, const struct pace_request *r, double duration_s, uint64_t tsc_hz, uint64_t start_tsc)
+{
+	double hz = (double)tsc_hz;
+	double per_tick = r->rate_pps / hz;
+
+	memset(p, 0, sizeof(*p));
+	p->shape = r->shape;
+	p->start_tsc = start_tsc;
+	p->end_tsc = start_tsc + (uint64_t)(duration_s * hz);
+	p->phase = r->phase;
+	p->random = r->seed;
+	p->total = r->total > 0 ? r->total : packets(r->rate_pps, duration_s);
+	switch (r->shape) {
+	case PACE_SATURATE:
+		p->total = UINT64_MAX;
+		p->next_due = start_tsc;
+		return;
+	case PACE_CONSTANT:
+		p->period = 1 / per_tick;
+		break;
+	case PACE_BURST:
+		p->burst = r->burst_frames;
+		p->period = r->burst_frames / per_tick;
+		p->inner = r->burst_pps > 0 ? hz / r->burst_pps : 0;
+		break;
+	case PACE_RAMP:
+		p->from = r->ramp_from_pps / hz;
+		p->slope = (per_tick - p->from) / (duration_s * hz);
+		if (r->total == 0)
+			p->total = packets((r->ramp_from_pps + r->rate_pps) / 2, duration_s);
+		break;
+	case PACE_POISSON:
+		p->period = 1 / per_tick;
+		p->total = UINT64_MAX;
+		break;
+	case PACE_LIST:
+		start_list(p, r, hz);
+		break;
+	}
+	p->next_due = pace_schedule(p);
+}
+
+/* Time at which the integral of the rate, from t + slope t^2 / 2, reaches n.  The form that does not cancel. */
+static double
+ramp_time(const struct pace *p, double n)
+{
+	double root = sqrt(fmax(0, p->from * p->from + 2 * p->slope * n));
+
+	return n > 0 ? 2 * n / (p->from + root) : 0;
+}
+
+uint64_t
+pace_schedule(struct pace *p)
+{
+	double n = (double)p->next;
+	double at;
+
+	switch (p->shape) {
+	case PACE_CONSTANT:
+		at = (n + p->phase) * p->period;
+		break;
+	case PACE_BURST:
+		at = ((double)(p->next / p->burst) + p->phase) * p->period + (double)(p->next % p->burst) * p->inner;
+		break;
+	case PACE_RAMP:
+		at = ramp_time(p, n + p->phase);
+		break;
+	case PACE_POISSON:
+		p->at -= log(random_unit(&p->random)) * p->period;
+		at = p->at;
+		break;
+	case PACE_LIST:
+		at = (double)(p->next / p->list_count) * p->list_span +
+		     list_time(p, p->next % p->list_count) * p->list_ticks;
+		break;
+	default:
+		return p->start_tsc;
+	}
+	return p->start_tsc + (uint64_t)at;
+}
+
+uint64_t
+pace_intended(struct pace *p)
+{
+	if (p->shape == PACE_SATURATE)
+		return UINT64_MAX;
+	while (p->next_due < p->end_tsc)
+		pace_advance(p);
+	return p->next;
+}
