@@ -2,7 +2,6 @@
  *
  * The lanes of a trial: made before, scheduled at its start, freed after.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,9 +141,10 @@ share_of(const struct trial *t, const struct tx_lane *l, double before)
 	if (r.shape == PACE_SATURATE || r.shape == PACE_LIST || l->order.step == 1)
 		return r;
 	pace_start(&whole, &r, t->duration_s, clock_hz, t->start_tsc);
-	if (whole.total != UINT64_MAX) /* floors of running sums add up to the whole */
-		r.total = (uint64_t)floor((double)whole.total * (before + l->order.share) + 1e-6) -
-			  (uint64_t)floor((double)whole.total * before + 1e-6);
+	if (whole.total != UINT64_MAX) { /* floors of running sums add up to the whole */
+		double after = l->queue + 1u == l->order.step ? 1 : before + l->order.share;
+		r.total = (uint64_t)((double)whole.total * after) - (uint64_t)((double)whole.total * before);
+	}
 	r.phase = (double)l->queue / l->order.step;
 	r.seed += SEED_OF_QUEUE * l->queue;
 	r.rate_pps *= l->order.share;
