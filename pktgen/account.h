@@ -83,7 +83,7 @@ void account_burst(struct account *a, struct rte_mbuf **pkts, uint16_t n, uint64
 /* Adds what another worker has received of the same stream. */
 void account_merge(struct account *to, const struct account *from);
 
-/* The account as JSON; all members are named in the list of pktgen's replies (README, "The generator").  New
+/* The account as JSON; its members are explained in pktgen/README.md.  New
  * reference. */
 json_t *account_json(const struct account *a);
 

@@ -185,7 +185,7 @@ static const struct control_command commands[] = {
 	{"learn", "epoch, [count], streams as in a trial: show the switch where their destinations are", cmd_learn},
 	{"trial",
 	 "epoch, duration_s, [drain_s, drain_max_s, interval_s, gaps, ipdv, profile, flow_records, capture], "
-	 "streams: [{tx, [rx, rate_pps (0 saturates), shape, frame_bytes (with FCS), flows, ...}]: README, \"The generator\"",
+	 "streams: [{tx, [rx, rate_pps (0 saturates), shape, frame_bytes (with FCS), flows, ...}]: pktgen/README.md",
 	 cmd_trial},
 	{.name = NULL},
 };

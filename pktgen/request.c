@@ -56,6 +56,17 @@ read_mac(const char *key, const char *text, struct rte_ether_addr *mac, char err
 	return 0;
 }
 
+/* A port's address; rings in memory have none, so they get one. */
+static struct rte_ether_addr
+mac_of(uint16_t port)
+{
+	struct rte_ether_addr mac = {{0}};
+
+	if (rte_eth_macaddr_get(port, &mac) != 0 || rte_is_zero_ether_addr(&mac))
+		mac = (struct rte_ether_addr){{0x02, 0x76, 0x73, 0x77, 0x02, (uint8_t)port}};
+	return mac;
+}
+
 static int
 read_ip(const char *key, const char *text, bool ipv6, uint8_t ip[16], bool *given, char error[TRIAL_ERROR_MAX])
 {
@@ -194,10 +205,9 @@ read_frames(struct stream *s, unsigned int number, const struct frame_keys *k, c
 	r->flows = (uint32_t)k->flows;
 	r->src_port = (uint16_t)k->src_port;
 	r->dst_port = (uint16_t)k->dst_port;
-	rte_eth_macaddr_get(s->tx_port, &r->src_mac);
-	r->dst_mac = (struct rte_ether_addr){{0x02, 0x76, 0x73, 0x77, 0x01, (uint8_t)number}};
-	if (s->metered)
-		rte_eth_macaddr_get(s->rx_port, &r->dst_mac);
+	r->src_mac = mac_of(s->tx_port);
+	r->dst_mac = s->metered ? mac_of(s->rx_port)
+				: (struct rte_ether_addr){{0x02, 0x76, 0x73, 0x77, 0x01, (uint8_t)number}};
 	default_ips(r, number);
 	if (read_mac("src_mac", k->src_mac, &r->src_mac, error) != 0 ||
 	    read_mac("dst_mac", k->dst_mac, &r->dst_mac, error) != 0 ||
