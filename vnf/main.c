@@ -20,6 +20,7 @@ struct side {
 	uint64_t tx_count;
 	uint64_t nf_dropped_count; /* the nf did not want them forwarded */
 	uint64_t tx_full_count;    /* no room in the transmit queue of the pair */
+	uint64_t held_count;       /* now kept by the nf */
 };
 
 struct vnf {
@@ -60,26 +61,67 @@ pair_of(const struct vnf *v, uint16_t port)
 	return other < v->program.ports.count ? other : port;
 }
 
+/* Sends what leaves side `port`, frees what the pair does not take. */
+static void
+send_on(struct vnf *v, uint16_t port, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct side *side = &v->side[port];
+	uint16_t sent = n > 0 ? rte_eth_tx_burst(pair_of(v, port), 0, pkts, n) : 0;
+
+	if (sent < n)
+		rte_pktmbuf_free_bulk(&pkts[sent], n - sent);
+	side->tx_count += sent;
+	side->tx_full_count += (uint64_t)(n - sent);
+}
+
+static void
+drop(struct side *side, struct rte_mbuf **pkts, uint16_t n)
+{
+	if (n > 0)
+		rte_pktmbuf_free_bulk(pkts, n);
+	side->nf_dropped_count += n;
+}
+
+/* For an nf that gives at once what it gets. */
 static uint16_t
 forward(struct vnf *v, uint16_t port)
 {
 	struct rte_mbuf *pkts[BURST];
-	struct side *side = &v->side[port];
 	uint16_t n = rte_eth_rx_burst(port, 0, pkts, BURST);
 
 	if (n == 0)
 		return 0;
 	uint64_t start = rte_rdtsc();
 	uint16_t keep = v->nf->process(pkts, n);
-	uint16_t sent = keep > 0 ? rte_eth_tx_burst(pair_of(v, port), 0, pkts, keep) : 0;
-	if (sent < n)
-		rte_pktmbuf_free_bulk(&pkts[sent], n - sent);
-	side->rx_count += n;
-	side->tx_count += sent;
-	side->nf_dropped_count += (uint64_t)(n - keep);
-	side->tx_full_count += (uint64_t)(keep - sent);
+	v->side[port].rx_count += n;
+	drop(&v->side[port], &pkts[keep], n - keep);
+	send_on(v, port, pkts, keep);
 	v->busy_tsc += rte_rdtsc() - start;
 	return n;
+}
+
+/* For an nf that keeps packets.  Packets that are kept are work: whoever sleeps over them is late. */
+static uint16_t
+take_and_give(struct vnf *v, uint16_t port)
+{
+	struct rte_mbuf *in[BURST];
+	struct rte_mbuf *out[BURST];
+	struct side *side = &v->side[port];
+	uint16_t n = rte_eth_rx_burst(port, 0, in, BURST);
+	uint64_t start = rte_rdtsc();
+
+	if (n > 0) {
+		uint16_t keep = v->nf->take(port, in, n);
+		side->rx_count += n;
+		side->held_count += keep;
+		drop(side, &in[keep], n - keep);
+	}
+	uint16_t given = v->nf->give(port, out, BURST);
+	side->held_count -= given;
+	send_on(v, port, out, given);
+	if (n + given > 0)
+		v->busy_tsc += rte_rdtsc() - start;
+	return (uint16_t)(n + given + (side->held_count > 0));
 }
 
 static bool
@@ -89,7 +131,7 @@ poll_ports(void *arg)
 	uint32_t moved = 0;
 
 	for (uint16_t port = 0; port < v->program.ports.count; port++)
-		moved += forward(v, port);
+		moved += v->nf->take != NULL ? take_and_give(v, port) : forward(v, port);
 	v->since_yield += moved;
 	if (v->worker.idle == IDLE_YIELD && v->since_yield >= YIELD_AFTER) {
 		v->since_yield = 0;
@@ -106,9 +148,10 @@ struct stats_request {
 static json_t *
 side_json(const struct side *s, uint16_t port)
 {
-	return json_pack("{s:i,s:I,s:I,s:I,s:I}", "rx_port", port, "rx_count", (json_int_t)s->rx_count, "tx_count",
+	return json_pack("{s:i,s:I,s:I,s:I,s:I,s:I,s:I}", "rx_port", port, "rx_count", (json_int_t)s->rx_count, "tx_count",
 			 (json_int_t)s->tx_count, "nf_dropped_count", (json_int_t)s->nf_dropped_count, "tx_full_count",
-			 (json_int_t)s->tx_full_count);
+			 (json_int_t)s->tx_full_count, "held_count", (json_int_t)s->held_count, "missed_count",
+			 (json_int_t)port_missed(port));
 }
 
 static void
@@ -141,7 +184,7 @@ cmd_stats(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 
 static const struct control_command commands[] = {
 	{"ports", "the ports and their links", program_ports},
-	{"stats", "packets per receiving port, drops by reason, cycles (TSC) spent on packets", cmd_stats},
+	{"stats", "packets per receiving port, drops by reason, packets held, cycles (TSC) spent on packets", cmd_stats},
 	{.name = NULL},
 };
 
@@ -149,7 +192,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct program_option own[] = {
-		{"nf", "NAME[:ARGUMENT]        the network function, one of: io, macswap (default io)", choose_nf},
+		{"nf", "NAME[:ARGUMENT]        the network function: io, macswap or delay:TIME[,PACKETS] (default io)", choose_nf},
 		{.name = NULL},
 	};
 	static struct vnf v;

@@ -4,12 +4,14 @@
 #include <stddef.h>
 #include <string.h>
 
+extern const struct nf nf_delay;
 extern const struct nf nf_io;
 extern const struct nf nf_macswap;
 
 const struct nf *const nf_all[] = {
 	&nf_io,
 	&nf_macswap,
+	&nf_delay,
 	NULL,
 };
 

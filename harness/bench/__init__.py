@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Benchmarks of ourselves: one file a figure, one word in the tuple.
+
+A figure is a module with NUMBER, MIB (of hugepages that it needs at one time) and measure(lab) -> rows. Rows and
+verdicts are in rows.py, the tools and how they are started in lab.py; runner.py runs them.
+"""
+
+from types import ModuleType
+
+from harness.bench import one_core
+
+FIGURES: tuple[ModuleType, ...] = (one_core,)

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where tools are measured: CPUs, folders, rounds; and the tools, started and stopped one after the other.
+
+The generator under test polls on the first CPU, whatever it is measured against on the last, as in cells of the harness.
+All tools get hugepages, the same kind of port with the same number of descriptors, and one CPU.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import programs, telemetry
+from harness.channel import Channel
+from harness.errors import CellFailed
+from harness.proc import Process, wait_until
+
+READY_S = 30.0
+ANSWER_S = 60.0         # beyond the duration of what was asked for; 10 M flows take seconds to prepare
+RING_SIZE = 1024
+TESTPMD = "/usr/bin/dpdk-testpmd"
+TESTPMD_MIB = 256
+TESTPMD_MBUFS = 16384
+RING_PORTS = ("net_ring0", "net_ring1")     # each loops to itself
+LOOPED = ((0, 0), (1, 1))                   # (tx, rx) of the streams over them
+
+
+@dataclass
+class Lab:
+    """Of one run of the benchmarks. `folder` is for sockets (short path, 0700), `logs` for what programs say."""
+
+    build: Path
+    folder: Path
+    logs: Path
+    cpus: Sequence[int]
+    rounds: int
+    say: Callable[[str], None]
+    measure_s: float = 1.0
+    warmup_s: float = 0.3
+    _count: int = field(default=0, init=False)
+
+    @property
+    def generator_cpu(self) -> int:
+        return self.cpus[0]
+
+    @property
+    def other_cpu(self) -> int:
+        return self.cpus[-1]
+
+    def socket(self, name: str) -> str:
+        """Path of a vhost-user socket; what is left of an earlier tool there goes away, since a server would refuse to
+        start over it."""
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        return str(path)
+
+    def next_name(self, tool: str) -> str:
+        """A name for a process: its log, its DPDK file prefix."""
+        self._count += 1
+        return f"{self._count:03d}-{tool}"
+
+    def in_rounds(self, what: str, tools: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
+        """Measure every tool once a round, in turning order. Gives their values by round."""
+        values: dict[str, list[Any]] = {name: [] for name in tools}
+        for number in range(self.rounds):
+            self.say(f"{what}: round {number + 1} of {self.rounds}")
+            for name in order(list(tools), number):
+                values[name].append(tools[name]())
+        return values
+
+
+def order(names: Sequence[str], number: int) -> list[str]:
+    """The order of the tools in a round: forwards, backwards, forwards, ..."""
+    return list(names) if number % 2 == 0 else list(reversed(names))
+
+
+class Ours:
+    """One of our programs at work."""
+
+    def __init__(self, lab: Lab, process: Process) -> None:
+        self.process = process
+        pipe_in, pipe_out = process.popen.stdout, process.popen.stdin
+        assert pipe_in and pipe_out
+        self.channel = Channel(process.name, pipe_in.fileno(), pipe_out.fileno(), process.check_alive, str(process.log))
+        self.ready: Mapping[str, Any] = {}
+        self._epoch = 0
+        self._lab = lab
+
+    def wait_ready(self) -> None:
+        self.ready = self.channel.event("ready", READY_S)
+
+    def wait_links(self, also: Sequence[Process] = ()) -> None:
+        wait_until(lambda: all(p["link_up"] for p in self.channel.request("ports", READY_S)["ports"]), READY_S,
+                   f"{self.process.name}: link up on all ports", [self.process, *also])
+
+    @property
+    def tsc_hz(self) -> float:
+        return float(self.ready["tsc_hz"])
+
+    def trial(self, streams: Sequence[Mapping[str, Any]], duration_s: float, **more: Any) -> Mapping[str, Any]:
+        """One trial of pktgen with an epoch of its own."""
+        self._epoch += 1
+        return self.channel.request("trial", duration_s + ANSWER_S, epoch=self._epoch, duration_s=duration_s,
+                                    streams=list(streams), **more)
+
+    def warmed(self, streams: Sequence[Mapping[str, Any]], **more: Any) -> Mapping[str, Any]:
+        """A short trial that nobody looks at, then the one that counts."""
+        self.trial(streams, self._lab.warmup_s)
+        return self.trial(streams, self._lab.measure_s, **more)
+
+    def refuses(self, streams: Sequence[Mapping[str, Any]], **more: Any) -> str:
+        """Why it does not take a trial with these arguments; empty if it does."""
+        try:
+            self.trial(streams, 0.01, **more)
+        except CellFailed as why:
+            self.process.check_alive()
+            return str(why)
+        return ""
+
+    def memory_mib(self) -> float:
+        """The most that was resident at any time, hugepages included."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        sizes = {name: rest.split() for name, _, rest in (text.partition(":") for text in lines)}
+        return sum(int(sizes[key][0]) for key in ("VmHWM", "HugetlbPages") if key in sizes) / 1024
+
+
+@contextmanager
+def ours(lab: Lab, program: str, vdevs: Sequence[str], own: Sequence[str] = (), *, cpu: int | None = None,
+         mib: int = programs.PROCESS_MIB, prefix: Sequence[str] = (), eal: Sequence[str] | None = None,
+         wait: bool = True) -> Iterator[Ours]:
+    """A program of ours for the time of the block. `prefix` is put before its command, `eal` replaces its options."""
+    name = lab.next_name(program)
+    cpu = lab.generator_cpu if cpu is None else cpu
+    options = programs.host_eal(f"vsw-{lab.folder.name[-8:]}-{name}", cpu, cpu, vdevs) if eal is None else list(eal)
+    if "-m" in options:
+        options[options.index("-m") + 1] = str(mib)
+    argv = [*prefix, str(lab.build / program), *options, "--", "--idle", "busy", "--ring-size", str(RING_SIZE), *own]
+    process = Process(name, argv, lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)}, piped=True)
+    try:
+        tool = Ours(lab, process)
+        if wait:
+            tool.wait_ready()
+        yield tool
+    finally:
+        process.stop()
+
+
+class Testpmd:
+    """dpdk-testpmd at work, read through DPDK's telemetry only."""
+
+    def __init__(self, process: Process, socket: Path, ports: int) -> None:
+        self.process = process
+        self._socket = socket
+        self._ports = ports
+
+    def counters(self) -> tuple[float, int, int]:
+        """Now (s, CLOCK_MONOTONIC), packets received and sent by all ports so far. Now is the middle of the reading."""
+        before = time.monotonic()
+        stats = [telemetry.query(str(self._socket), f"/ethdev/stats,{port}") for port in range(self._ports)]
+        return (before + time.monotonic()) / 2, sum(s["ipackets"] for s in stats), sum(s["opackets"] for s in stats)
+
+    def received(self) -> int:
+        return self.counters()[1]
+
+    def wait_traffic(self, also: Sequence[Process] = ()) -> None:
+        """Until each port has received something."""
+        def seen() -> bool:
+            stats = [telemetry.query(str(self._socket), f"/ethdev/stats,{port}") for port in range(self._ports)]
+            return all(s["ipackets"] > 0 for s in stats)
+
+        wait_until(seen, READY_S, f"{self.process.name}: packets on all ports", [self.process, *also])
+
+    def rx_pps(self, lab: Lab) -> float:
+        """Packets received a second, by all ports together."""
+        rest(lab.warmup_s)
+        then, before, _ = self.counters()
+        rest(lab.measure_s)
+        now, after, _ = self.counters()
+        self.process.check_alive()
+        return (after - before) / (now - then)
+
+
+def rest(seconds: float) -> None:
+    """Let what runs run: the time over which something is measured, not a wait for something."""
+    time.sleep(seconds)
+
+
+@contextmanager
+def testpmd(lab: Lab, vdevs: Sequence[str], own: Sequence[str], *, cpu: int | None = None) -> Iterator[Testpmd]:
+    """testpmd for the time of the block; it starts forwarding by itself."""
+    name = lab.next_name("testpmd")
+    prefix = f"vsw-{lab.folder.name[-8:]}-{name}"
+    cpu = lab.generator_cpu if cpu is None else cpu
+    argv = [TESTPMD, "--lcores", programs.lcores(cpu, [cpu]), "--in-memory", "--single-file-segments", "--no-pci",
+            "-m", str(TESTPMD_MIB), "--file-prefix", prefix]
+    for vdev in vdevs:
+        argv += ["--vdev", vdev]
+    argv += ["--", "--nb-cores", "1", "--rxd", str(RING_SIZE), "--txd", str(RING_SIZE), "--total-num-mbufs",
+             str(TESTPMD_MBUFS), "--no-lsc-interrupt", "--no-mlockall", *own]
+    process = Process(name, argv, lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)})
+    try:
+        socket = lab.folder / "dpdk" / prefix / "dpdk_telemetry.v2"
+        wait_until(socket.exists, READY_S, f"{name}: its telemetry socket", [process])
+        wait_until(lambda: answers(socket, len(vdevs)), READY_S, f"{name}: its ports", [process])
+        yield Testpmd(process, socket, len(vdevs))
+    finally:
+        process.stop()
+
+
+def answers(socket: Path, ports: int) -> bool:
+    """Does telemetry answer, and know all ports?"""
+    try:
+        return len(telemetry.query(str(socket), "/ethdev/list")) == ports
+    except CellFailed:
+        return False
+
+
+def flowgen(flows: int) -> list[str]:
+    """testpmd's options as a generator of 64-byte frames (60 without FCS) that receives and frees what comes."""
+    return ["--forward-mode=flowgen", f"--flowgen-flows={flows}", "--txpkts=60"]
+
+
+def two_streams(pairs: Sequence[tuple[int, int]], **more: Any) -> list[dict[str, Any]]:
+    """Streams of 64-byte frames, saturating unless said otherwise."""
+    return [{"tx": tx, "rx": rx, "frame_bytes": 64, **more} for tx, rx in pairs]
+
+
+def rx_pps(reply: Mapping[str, Any]) -> float:
+    """Packets received a second by all streams of a trial together: over the time of sending, or of receiving where
+    that took longer."""
+    return sum(s["meter"]["received_count"] / max(reply["tx_span_s"], s["meter"]["span_s"]) for s in reply["streams"])
+
+
+def environment(name: str) -> str:
+    return os.environ.get(name, "")
