@@ -225,17 +225,25 @@ port_json(const struct ports *p)
 }
 
 struct port_missed
+port_missed_one(uint16_t port)
+{
+	struct rte_eth_stats stats;
+
+	if (rte_eth_stats_get(port, &stats) != 0)
+		return (struct port_missed){0};
+	return (struct port_missed){stats.imissed, stats.ierrors, stats.rx_nombuf};
+}
+
+struct port_missed
 port_missed_all(const struct ports *p)
 {
 	struct port_missed sum = {0};
-	struct rte_eth_stats stats;
 
 	for (uint16_t port = 0; port < p->count; port++) {
-		if (rte_eth_stats_get(port, &stats) != 0)
-			continue;
-		sum.imissed += stats.imissed;
-		sum.ierrors += stats.ierrors;
-		sum.rx_nombuf += stats.rx_nombuf;
+		struct port_missed one = port_missed_one(port);
+		sum.imissed += one.imissed;
+		sum.ierrors += one.ierrors;
+		sum.rx_nombuf += one.rx_nombuf;
 	}
 	return sum;
 }

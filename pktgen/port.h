@@ -56,7 +56,8 @@ json_t *port_json(const struct ports *p);
  * its own headers there are zeros again whatever the buffer held before. */
 void port_note_head(struct ports *p, uint16_t bytes);
 
-/* Of all ports together, so far. */
+/* Of one port, and of all ports together, so far. */
+struct port_missed port_missed_one(uint16_t port);
 struct port_missed port_missed_all(const struct ports *p);
 
 /* {"imissed":, "ierrors":, "rx_nombuf":} of what came since `before`.  New reference. */

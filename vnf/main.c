@@ -148,10 +148,12 @@ struct stats_request {
 static json_t *
 side_json(const struct side *s, uint16_t port)
 {
+	struct port_missed missed = port_missed_one(port);
+
 	return json_pack("{s:i,s:I,s:I,s:I,s:I,s:I,s:I}", "rx_port", port, "rx_count", (json_int_t)s->rx_count, "tx_count",
 			 (json_int_t)s->tx_count, "nf_dropped_count", (json_int_t)s->nf_dropped_count, "tx_full_count",
 			 (json_int_t)s->tx_full_count, "held_count", (json_int_t)s->held_count, "missed_count",
-			 (json_int_t)port_missed(port));
+			 (json_int_t)(missed.imissed + missed.ierrors + missed.rx_nombuf));
 }
 
 static void
