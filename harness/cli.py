@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import bed, figures, host, plan, run, scenario, table
+from harness import bed, figures, host, plan, run, scenario, table, traffic
 from harness.errors import BadInput, CannotRun
 from harness.plan import Cell, Setup
 from harness.switches import SWITCHES
@@ -152,6 +152,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     for cell in cells:
         print(f"# {cell.id}: {cell.switch.name}, {cell.title}"
               + (" [oversubscribed]" if cell.cores.oversubscribed else ""))
+        if cell.traffic:
+            print(_traffic(cell))
         print(f"n/a: {cell.unsupported}\n" if cell.unsupported else _commands(_setup_of(cell, the_bed)))
     print(f"# {len(cells)} cells; about {sum(map(_seconds, cells)) / 60:.0f} min, of which "
           f"{sum(map(_traffic_s, cells)) / 60:.0f} min traffic")
@@ -160,14 +162,25 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _traffic_s(cell: Cell) -> float:
     s = cell.search
-    with_latency = cell.topology.one_holds_both_ends
-    latency_s = len(s.latency_at_rplus) * s.latency_trials * s.latency_trial_s if with_latency else 0
-    return 0.0 if cell.unsupported else s.warmup_s + s.trials * s.trial_s + latency_s
+    latency_s = len(s.latency_at_rplus) * s.latency_trials * s.latency_trial_s if cell.has_latency else 0
+    rates = max(1, len(s.rate_pps))
+    return 0.0 if cell.unsupported else s.warmup_s + s.trials * rates * s.trial_s + latency_s
 
 
 def _seconds(cell: Cell) -> float:
     """With coming up and down: some 4 s, and a boot where there are VMs."""
     return _traffic_s(cell) + (0 if cell.unsupported else 12 if cell.guest == "qemu" else 4)
+
+
+def _traffic(cell: Cell) -> str:
+    """What is sent in each direction, at a rate that the search will choose; the file's keys before it."""
+    assert cell.traffic
+    rate_pps = (cell.search.rate_pps or (1.0,))[0]
+    streams = [traffic.stream(cell.traffic, cell.frame_bytes, cell.flows, rate_pps, back=bool(i))
+               for i in range(len(cell.topology.flows))]
+    asked = [json.dumps({key: value for key, value in s.items() if key != "rate_pps"}) for s in streams]
+    return "\n".join([f"traffic {cell.traffic.label}: {cell.traffic.text}",
+                      *(f"  direction {i}: {text}" for i, text in enumerate(asked))])
 
 
 def _commands(setup: Setup) -> str:

@@ -183,7 +183,7 @@ class _Job:
         setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg")
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
-            steps = search.run(cell.search, cell.topology.one_holds_both_ends)
+            steps = search.run(cell.search, cell.has_latency)
             results = self._search(cell, version, testbed, steps)
             self.record.results(cell, version, testbed.accel(), results)
             self._record_counters(cell, testbed)
@@ -209,15 +209,23 @@ class _Job:
             return results
 
 
+def headline(outcome: Outcome) -> tuple[str, Result | None]:
+    """The rate that stands for a cell: R+, or what was received at the highest of the fixed rates that has a value."""
+    rates = [r for r in outcome.results if r.metric.startswith("rx_pps@") and r.value is not None]
+    best = max(rates, key=lambda r: r.value or 0.0, default=None)
+    rplus = next((r for r in outcome.results if r.metric == "rplus_pps"), None)
+    return ("R+", rplus) if rplus else ("received", best)
+
+
 def describe(outcome: Outcome) -> str:
     """A cell's outcome in a line."""
     if outcome.status in ("failed", "unsupported"):
         return f"{'n/a' if outcome.status == 'unsupported' else 'FAILED'}: {outcome.reason}"
     values = {r.metric: r for r in outcome.results}
-    rplus = values["rplus_pps"]
-    if rplus.value is None:
+    name, rate = headline(outcome)
+    if rate is None or rate.value is None:
         return f"{outcome.status}: no valid trial; flags: {', '.join(outcome.flags)}"
-    text = f"R+ {rplus.value / 1e6:.3f} Mpps per direction (n={rplus.n})"
+    text = f"{name} {rate.value / 1e6:.3f} Mpps per direction (n={rate.n})"
     for key, r in values.items():
         if key.startswith("latency_p50_ns@") and r.value is not None:
             text += f", p50 {r.value / 1e3:.1f} us at {key.partition('@')[2]}"
