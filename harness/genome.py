@@ -11,7 +11,7 @@ from harness.errors import BadInput
 
 LETTERS = {"a": 64, "b": 128, "c": 256, "d": 512, "e": 1024, "f": 1280, "g": 1518, "h": 2112, "i": 9000, "j": 16000}
 OWN_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZz"
-GENES_MAX = 4096
+GENES_MAX = 1024        # pktgen's longest sequence
 
 
 def sizes(where: str, genome: str, own: Mapping[str, int]) -> tuple[int, ...]:

@@ -17,7 +17,8 @@ MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
     """One row a topology and frame size, one column a switch: R+ in Mpps per direction, and latency."""
     switches = list(dict.fromkeys(o.cell.switch.name for o in outcomes))
-    table = Table(title="R+ (or what was received at a fixed rate) in Mpps per direction; below it one-way latency p50 / p99 in us at half of R+")
+    what = "Received" if any(o.cell.search.kind == "fixed" for o in outcomes) else "R+"
+    table = Table(title=f"{what} in Mpps per direction; below it one-way latency p50 / p99 in us at half of R+")
     table.add_column("cell")
     for name in switches:
         table.add_column(name, justify="right")

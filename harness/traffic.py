@@ -6,7 +6,6 @@ Traffic is a function of the scenario alone: every switch gets the same frames a
 """
 
 import ipaddress
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +27,11 @@ TUNNEL_BYTES = {                # outer headers behind the first Ethernet header
 }
 SHAPES = ("constant", "poisson", "burst", "ramp")
 FLOW_ORDERS = ("increment", "random", "zipf")
-# How many values a field takes. Addresses stay inside the benchmarking range 198.18.0.0/15 (RFC 2544 appendix C.2.2)
-# as long as no base is given.
-FIELD_VALUES = {"src_mac": 1 << 24, "dst_mac": 1 << 24, "vlan": 2048, "src_ip": 32768, "dst_ip": 32768,
-                "src_port": 32768, "dst_port": 32768, "vni": 1 << 24, "teid": 1 << 24}
-IP_VALUES_WITH_BASE = 1 << 24
+# By how many bits a field may vary at most, upwards from its base (pktgen/frame.c).
+FIELD_BITS = {"src_mac": 24, "dst_mac": 24, "vlan": 11, "src_ip": 24, "dst_ip": 24, "src_port": 15, "dst_port": 15,
+              "vni": 23, "teid": 24}
+IP_BITS_WITHOUT_BASE = 12       # so that streams stay apart inside of 198.18.0.0/15 (RFC 2544 appendix C.2.2)
+VLAN_ID_MAX = 4094
 NEEDS = {"vlan": ("vlan", "a VLAN tag (vlan = 100, say)"), "vni": ("vxlan", 'tunnel = "vxlan"'),
          "teid": ("gtpu", 'tunnel = "gtpu"')}
 PHASES = ("warmup", "rplus", "fixed", "latency")      # the searches' words for what a trial is for
@@ -42,14 +41,14 @@ MIRROR = {"src_mac": "dst_mac", "dst_mac": "src_mac", "src_ip": "dst_ip", "dst_i
 FIELDS = {
     "name": Field(str, ""),
     "shape": Field(str, "constant", choices=SHAPES),
-    "burst_frames": Field(int, 32, low=1, high=65536),
+    "burst_frames": Field(int, 32, low=1, high=1_000_000),
     "burst_pps": Field(float, 0.0, low=0, high=1e9),
     "ramp_from_pps": Field(float, 0.0, low=0, high=1e9),
     "imix": Field(str, ""),
     "imix_sizes": Field(dict, {}),
     "flow_order": Field(str, "increment", choices=FLOW_ORDERS),
     "zipf_exponent": Field(float, 1.0, low=0.01, high=10),
-    "flow_fields": Field(str, ("src_port", "src_ip"), choices=tuple(FIELD_VALUES), many=True),
+    "flow_fields": Field(str, ("src_port", "src_ip"), choices=tuple(FIELD_BITS), many=True),
     "seed": Field(int, 1, low=0, high=(1 << 32) - 1),
     "vlan": Field(int, (), low=1, high=4094, many=True),
     "ip": Field(int, 4, choices=(4, 6)),
@@ -76,10 +75,10 @@ REPLAY = {
     "frame_max": Field(int, STANDARD_FRAME_BYTES, low=64, high=FRAME_MAX_BYTES),
 }
 CAPTURE = {
-    "first": Field(int, 1000, low=1, high=1_000_000_000),
+    "first": Field(int, 1000, low=1, high=10_000_000),
     "every": Field(int, 1, low=1, high=1_000_000_000),
     "filter": Field(str, ""),
-    "snap_bytes": Field(int, 65535, low=64, high=65535),
+    "snap_bytes": Field(int, 65535, low=16, high=65535),
     "phase": Field(str, ("rplus", "fixed", "latency"), choices=PHASES, many=True),
 }
 HEADER_KEYS = ("imix", "imix_sizes", "flow_order", "zipf_exponent", "flow_fields", "vlan", "ip", "l4", "udp_checksum",
@@ -189,8 +188,8 @@ def check(where: str, table: Mapping[str, Any], matrix: Mapping[str, Any], given
     traffic = Traffic(label=v.pop("name") or fingerprint, sizes=sizes, replay=replay, capture=capture,
                       text=_text(table), **v)
     if not replay:
-        _check_sizes(where, traffic, matrix, given)
         _check_flows(where, traffic, max(matrix["flows"]))
+        _check_sizes(where, traffic, matrix, given)
     return traffic
 
 
@@ -297,8 +296,22 @@ def _check_flows(where: str, traffic: Traffic, flows: int) -> None:
 
 def flow_capacity(traffic: Traffic) -> int:
     """How many flows the fields can tell apart."""
-    bases = {"src_ip": traffic.src_ip, "dst_ip": traffic.dst_ip}
-    return math.prod(IP_VALUES_WITH_BASE if bases.get(f) else FIELD_VALUES[f] for f in traffic.flow_fields)
+    return 1 << sum(_bits(traffic, field) for field in traffic.flow_fields)
+
+
+def _bits(t: Traffic, field: str) -> int:
+    """By how many bits a field may vary: no more than there are values above its base."""
+    if field in ("src_ip", "dst_ip"):
+        if not (base := getattr(t, field)):
+            return IP_BITS_WITHOUT_BASE
+        room = 0xffffffff - (int(ipaddress.ip_address(base)) & 0xffffffff)
+    elif field in ("src_mac", "dst_mac"):
+        room = 0xffffffff - (int(getattr(t, field).replace(":", "") or "0", 16) & 0xffffffff)
+    elif field in ("src_port", "dst_port"):
+        room = 0xffff - int(getattr(t, field))
+    else:
+        room = VLAN_ID_MAX - t.vlan[-1] if field == "vlan" else 0xffffffff
+    return min(FIELD_BITS[field], (room + 1).bit_length() - 1)
 
 
 # ---- what is asked of the programs ---------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
                 "over 0.1 % of the trial in all", "give it a CPU of its own; do not quote the trial's highest percentiles"),
     "late": ("counted from the intended send times, the 99th percentile of latency is over 1 us + 2 % higher",
              "the load came late or in lumps: lower it, or give the generator a CPU of its own"),
-    "crossed_flows": ("frames came out at the port of another stream", "check the switch's wires and its MAC table"),
+    "crossed_flows": ("frames of one flow came in at several receive queues, so that its duplicates and reordering cannot be told",
+                      "use one receive queue, or flow_fields that the port spreads by"),
     "lower_bound": ("R+ is within 1.2 times of what the tester itself can do on such ports",
                     "the switch may be faster: use faster CPUs for the generator"),
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
@@ -160,7 +161,7 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
     sent, received = sum(d.sent_count for d in directions), total("received_count")
     intended = [d.intended_count for d in directions]
     unsent = None if None in intended else sum(i for i in intended if i is not None) - sent
-    histograms, counts = _histograms(directions), _counts(directions)
+    histograms = _histograms(directions)
     tester = {**_tester(loops), **missed, "steal_ns": steal_ns}
     flags = list(cell_flags)
     if unsent is not None and unsent > SHORT_RATIO * (sent + unsent):
@@ -172,7 +173,7 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         "foreign_frames": total("foreign_count") > 0,
         "stale_frames": total("stale_count") > 0,
         "window_exceeded": total("old_count") > 0,
-        "crossed_flows": bool(counts["crossed_flows_count"]),
+        "crossed_flows": any(d.meter.get("crossed_flows_count") for d in directions),
         "stalled": _stalled(tester, histograms.get("latency"), request.duration_s),
         "late": _late(histograms),
         "identity": any(d.meter["received_count"] > d.sent_count for d in directions),
@@ -186,7 +187,7 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         rx_pps=sum(_rx_pps(d.meter, tx_span_s) for d in directions) / len(directions),
         loss_ratio=(sent - received) / sent if sent else None,
         status="invalid" if any(flag in INVALIDATING for flag in flags) else "ok",
-        flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=counts, tester=tester,
+        flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=_counts(directions), tester=tester,
         series=_series(directions, interval_s))
 
 
