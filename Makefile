@@ -4,6 +4,7 @@
 #   make bench SUITE=smoke SWITCHES="ovs-dpdk testpmd" TESTBED=my.toml
 #   make test       set up what is missing, run all tests
 #   make figures RUN=results/...
+#   make calibrate  what this machine and our own programs can do (1 to 2 minutes; make bench does a short one)
 #   make setup      only set up;  make clean: remove what was built (results are kept)
 
 SUITE ?= quick
@@ -11,11 +12,15 @@ SWITCHES ?=
 TESTBED ?=
 
 bench: setup
+	@./vswbench calibrate --quick --if-needed $(if $(TESTBED),--testbed "$(TESTBED)")
 	@./vswbench run scenarios/suites/$(SUITE).toml $(foreach s,$(SWITCHES),--switch $(s)) \
 		$(if $(TESTBED),--testbed "$(TESTBED)")
 
 test: setup
 	@/usr/bin/python3 -m harness.tests
+
+calibrate: setup
+	@./vswbench calibrate $(if $(TESTBED),--testbed "$(TESTBED)")
 
 figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
@@ -27,4 +32,4 @@ setup:
 clean:
 	rm -rf build
 
-.PHONY: bench test figures setup clean
+.PHONY: bench test calibrate figures setup clean

@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import bed, figures, host, plan, run, scenario, table
-from harness.errors import BadInput, CannotRun
+from harness import bed, calibrate, calibration, figures, host, plan, run, scenario, table, traffic
+from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell, Setup
 from harness.switches import SWITCHES
 from harness.switches.base import Await, File, Spawn, Step
@@ -70,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
                              help="where the run's folder is made (default results/)")
     command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
+    sub = command("calibrate", _calibrate, "what this machine and our own programs can do, without a switch")
+    sub.add_argument("--quick", action="store_true", help="in some 20 s: fewer frame sizes and rates")
+    sub.add_argument("--if-needed", action="store_true", help="only if there is none of this machine and this build")
+    sub.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
+    sub.add_argument("--json", action="store_true", help="for programs")
     sub = command("figures", _figures, "draw the figures of a run")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
     return parser
@@ -78,10 +83,14 @@ def _parser() -> argparse.ArgumentParser:
 def _cells(arguments: argparse.Namespace) -> tuple[list[Cell], bed.Bed]:
     the_bed = bed.load(arguments.testbed)
     scenarios = [s for file in arguments.files for s in scenario.load(file)]
+    return plan.expand(scenarios, the_bed, _cpus(the_bed), arguments.switch), the_bed
+
+
+def _cpus(the_bed: bed.Bed) -> Sequence[int]:
     usable = host.cpus()
     if absent := sorted(set(the_bed.cpus) - set(usable)):
         raise BadInput(f"{the_bed.source}: [cores]: key 'cpus' names CPU {absent[0]}: this process may use {usable}")
-    return plan.expand(scenarios, the_bed, the_bed.cpus or usable, arguments.switch), the_bed
+    return the_bed.cpus or usable
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -133,6 +142,32 @@ def _draw(folder: Path, console: Console) -> list[Path]:
         return []
 
 
+def _calibrate(arguments: argparse.Namespace) -> int:
+    the_bed = bed.load(arguments.testbed)
+    cpus = _cpus(the_bed)
+    console = Console(stderr=arguments.json, highlight=False)
+    found, why = calibration.load(the_bed, cpus, run.BUILD)
+    if found and arguments.if_needed:
+        return 0
+    if arguments.if_needed:
+        console.print(f"calibration: {why.partition(': run')[0]}; making one", markup=False, soft_wrap=True)
+    effort = calibrate.QUICK if arguments.quick else calibrate.FULL
+    try:
+        content = calibrate.run(the_bed, cpus, run.BUILD, effort,
+                                lambda line: console.print(line, markup=False, soft_wrap=True))
+    except CellFailed as error:
+        if not arguments.if_needed:
+            raise CannotRun(f"calibration failed: {error}") from None
+        console.print(f"going on without calibration: {error}", markup=False, soft_wrap=True)   # good to have, no more
+        return 0
+    if arguments.json:
+        print(json.dumps(content))
+    else:
+        calibrate.show(content, console)
+        console.print(f"kept in {run.BUILD / calibration.FILE}", markup=False, soft_wrap=True)
+    return 0
+
+
 def _figures(arguments: argparse.Namespace) -> int:
     for path in figures.draw(arguments.run):
         print(path)
@@ -152,6 +187,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     for cell in cells:
         print(f"# {cell.id}: {cell.switch.name}, {cell.title}"
               + (" [oversubscribed]" if cell.cores.oversubscribed else ""))
+        if cell.traffic:
+            print(_traffic(cell))
         print(f"n/a: {cell.unsupported}\n" if cell.unsupported else _commands(_setup_of(cell, the_bed)))
     print(f"# {len(cells)} cells; about {sum(map(_seconds, cells)) / 60:.0f} min, of which "
           f"{sum(map(_traffic_s, cells)) / 60:.0f} min traffic")
@@ -160,14 +197,25 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _traffic_s(cell: Cell) -> float:
     s = cell.search
-    with_latency = cell.topology.one_holds_both_ends
-    latency_s = len(s.latency_at_rplus) * s.latency_trials * s.latency_trial_s if with_latency else 0
-    return 0.0 if cell.unsupported else s.warmup_s + s.trials * s.trial_s + latency_s
+    latency_s = len(s.latency_at_rplus) * s.latency_trials * s.latency_trial_s if cell.has_latency else 0
+    rates = max(1, len(s.rate_pps))
+    return 0.0 if cell.unsupported else s.warmup_s + s.trials * rates * s.trial_s + latency_s
 
 
 def _seconds(cell: Cell) -> float:
     """With coming up and down: some 4 s, and a boot where there are VMs."""
     return _traffic_s(cell) + (0 if cell.unsupported else 12 if cell.guest == "qemu" else 4)
+
+
+def _traffic(cell: Cell) -> str:
+    """What is sent in each direction, at a rate that the search will choose; the file's keys before it."""
+    assert cell.traffic
+    rate_pps = (cell.search.rate_pps or (1.0,))[0]
+    streams = [traffic.stream(cell.traffic, cell.frame_bytes, cell.flows, rate_pps, back=bool(i))
+               for i in range(len(cell.topology.flows))]
+    asked = [json.dumps({key: value for key, value in s.items() if key != "rate_pps"}) for s in streams]
+    return "\n".join([f"traffic {cell.traffic.label}: {cell.traffic.text}",
+                      *(f"  direction {i}: {text}" for i, text in enumerate(asked))])
 
 
 def _commands(setup: Setup) -> str:

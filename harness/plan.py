@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import programs, qemu, topology
+from harness import programs, qemu, topology, traffic
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
@@ -19,6 +19,7 @@ from harness.scenario import NAME_MAX, Scenario, Search, fingerprint
 from harness.switches import SWITCHES, find
 from harness.switches.base import Driver, Site, Step
 from harness.topology import GENERATOR, Topology
+from harness.traffic import Traffic
 
 PAGE_MIB = 2            # hugepages of 2 MiB
 GUEST_HUGEPAGES_MIB = 128
@@ -36,16 +37,32 @@ class Cell:
     nf: str                 # empty where no nf is in the path
     direction: str
     port_kind: str
-    frame_bytes: int
+    frame_bytes: int        # of a genome the mean, rounded; where a file is replayed that of the probes
     flows: int
     search: Search
     cores: CorePlan
     unsupported: str = ""   # why this switch cannot do it; empty if it can
+    traffic: Traffic | None = None
 
     @property
     def chain_length(self) -> int:
         """Number of nfs in the path; 0 for p2p, p2v and v2v."""
         return self.topology.chain_length
+
+    @property
+    def has_latency(self) -> bool:
+        """One TSC for sender and receiver: they are one process, or two on this host. A VM has a TSC of its own."""
+        return self.topology.one_holds_both_ends or self.guest == "process"
+
+    @property
+    def replays(self) -> bool:
+        """Its frames are those of a file."""
+        return bool(self.traffic and self.traffic.replay)
+
+    @property
+    def frame_max_bytes(self) -> int:
+        """The largest frame of the cell, or of every Ethernet."""
+        return traffic.frame_max_bytes(self.traffic, self.frame_bytes)
 
     @property
     def flags(self) -> list[str]:
@@ -60,9 +77,12 @@ class Cell:
             parts.append(f"{self.guest} guest")
         if self.chain_length:
             parts.append(f"{self.chain_length} x {self.nf}")
-        parts.append(f"{self.frame_bytes} B")
+        if not self.replays:
+            parts.append(f"{self.frame_bytes} B")
         if self.flows != 1:
             parts.append(f"{self.flows} flows")
+        if self.traffic:
+            parts.append(f"traffic {self.traffic.label}")
         return " ".join(parts)
 
 
@@ -144,9 +164,11 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
 def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]:
     """The cells of a scenario without a switch; keys that a topology has no use for are taken out, once."""
     m = scenario.matrix
-    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind", "frame_bytes")
+    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind")
+    mean = scenario.traffic.mean_frame_bytes if scenario.traffic else None
+    sizes = m["frame_bytes"] if mean is None else (mean,)
     seen = set()
-    for name, direction, guest, nf, chain, flows, kind, size in itertools.product(*(m[key] for key in keys)):
+    for name, direction, guest, nf, chain, flows, kind, size in itertools.product(*(m[key] for key in keys), sizes):
         if name != "loopback":
             nf, chain = "", 0
         if name == "p2p":
@@ -166,15 +188,18 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         except BadInput as why:
             raise BadInput(f"{bed.source}: [cores]: {why}") from None
         yield Cell("", scenario.name, SwitchEntry("", "", ""), topo, guest, nf, direction, kind, size, flows,
-                   scenario.search, cores)
+                   scenario.search, cores, traffic=scenario.traffic)
 
 
 def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts = [cell.scenario, cell.topology.name, cell.direction]
     parts += [] if cell.guest == "none" else [cell.guest]
     parts += [f"{cell.chain_length}{cell.nf}"] if cell.chain_length else []
-    parts += [f"{cell.frame_bytes}B", f"{cell.flows}f", cell.port_kind, entry.name]
+    parts += [] if cell.replays else [f"{cell.frame_bytes}B", f"{cell.flows}f"]
+    parts += [cell.port_kind, *([cell.traffic.label] if cell.traffic else []), entry.name]
     mine = replace(cell, id=".".join(parts), switch=entry)
+    if why := traffic.unsupported(cell.traffic, cell.topology.one_holds_both_ends):
+        return replace(mine, unsupported=why)
     driver = _driver(entry)
     if cell.port_kind not in driver.ports:
         why = f"{driver.name} has no ports of kind {cell.port_kind} (it can do {', '.join(driver.ports)})"
@@ -205,7 +230,8 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
     peers = tuple(_peers(cell, bed, image, folder, logs, accel))
     mib = 0
     if cell.port_kind != "ring":
-        mib = driver.hugepages_mib + sum(p.vm.memory_mib if p.vm else programs.PROCESS_MIB for p in peers)
+        process_mib = programs.process_mib(cell.frame_max_bytes)
+        mib = driver.hugepages_mib + sum(p.vm.memory_mib if p.vm else process_mib for p in peers)
     return Setup(peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)), -(-mib // PAGE_MIB))
 
 
@@ -220,7 +246,7 @@ def _socket(folder: str, port: topology.Port) -> str:
 def _site(cell: Cell, folder: str, ring_size: int) -> Site:
     sockets = tuple(_socket(folder, port) for port in cell.topology.ports)
     return Site(str(PurePosixPath(folder) / "switch"), sockets, cell.topology, cell.cores, cell.switch.prefix,
-                ring_size, _prefix(folder, "switch"))
+                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes)
 
 
 def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Iterator[Peer]:
@@ -241,26 +267,31 @@ def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
 
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
     idle = "yield" if cell.cores.shares(name) else "busy"
-    options = programs.own(role, cell.nf, idle, bed.ring_size)
+    options = programs.own(role, cell.nf, idle, bed.ring_size, cell.frame_max_bytes)
+    mib = programs.process_mib(cell.frame_max_bytes)
     cpus = cell.cores.control, cell.cores.of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
     binary = str(PurePosixPath(image.build) / role)
     if cell.port_kind == "ring":
-        argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus), *options, "--wires", "1"]
+        argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
     ends = _ends(cell, folder, name)
     vdevs = [programs.virtio_user(i, socket, mac, bed.ring_size) for i, (socket, mac) in enumerate(ends)]
-    argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs), *options]
+    argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]
     return Peer(name, role, tuple(argv), env, tuple(socket for socket, _ in ends))
 
 
 def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: topology.Guest, accel: str) -> Peer:
     ends = _ends(cell, folder, guest.name)
-    vm = qemu.Vm(guest.name, bed.qemu_binary, accel, bed.guest_memory_mib, GUEST_HUGEPAGES_MIB // PAGE_MIB,
+    # larger frames take larger buffers, of which the guest gets as much more memory
+    more_mib = programs.process_mib(cell.frame_max_bytes) - programs.PROCESS_MIB
+    vm = qemu.Vm(guest.name, bed.qemu_binary, accel, bed.guest_memory_mib + more_mib,
+                 (GUEST_HUGEPAGES_MIB + more_mib) // PAGE_MIB,
                  image.kernel, image.initramfs, str(PurePosixPath(logs) / f"{guest.name}.console"),
                  str(PurePosixPath(folder) / f"{guest.name}.control"),
                  tuple(qemu.Nic(socket, mac) for socket, mac in ends), bed.ring_size, (cell.cores.of(guest.name),))
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
     idle = "sleep" if cell.cores.shares(guest.name) else "busy"
-    argv = [guest.role, *programs.guest_eal(), *programs.own(guest.role, cell.nf, idle, bed.ring_size)]
+    argv = [guest.role, *programs.guest_eal(), *programs.own(guest.role, cell.nf, idle, bed.ring_size,
+                                                                    cell.frame_max_bytes)]
     return Peer(guest.name, guest.role, tuple(argv), (), tuple(socket for socket, _ in ends), vm)

@@ -7,7 +7,15 @@ at most 8 file descriptors to the switch), `--no-pci`, an own `--file-prefix`.
 
 from collections.abc import Sequence
 
+from harness.traffic import STANDARD_FRAME_BYTES
+
 PROCESS_MIB = 128       # two pools of packet buffers for two ports of 1024 descriptors, twice over
+BUFFER_BYTES = 2048     # that is for buffers of this size, which hold the frames of every Ethernet
+
+
+def process_mib(frame_max_bytes: int) -> int:
+    """Memory of one of our programs whose largest frame this is."""
+    return PROCESS_MIB * max(1, -(-frame_max_bytes // BUFFER_BYTES))
 
 
 def lcores(control_cpu: int, worker_cpus: Sequence[int]) -> str:
@@ -27,19 +35,20 @@ def virtio_user(index: int, socket: str, address: str, ring_size: int) -> str:
     return f"net_virtio_user{index},path={socket},server=1,queues=1,queue_size={ring_size},mac={address}"
 
 
-def host_eal(prefix: str, control_cpu: int, worker_cpu: int, vdevs: Sequence[str]) -> list[str]:
+def host_eal(prefix: str, control_cpu: int, worker_cpu: int, vdevs: Sequence[str], mib: int = PROCESS_MIB
+             ) -> list[str]:
     """EAL options of a program on the host; it polls on one CPU."""
     argv = ["--lcores", lcores(control_cpu, [worker_cpu]), "--in-memory", "--single-file-segments", "--no-pci",
-            "--no-telemetry", "-m", str(PROCESS_MIB), "--file-prefix", prefix]
+            "--no-telemetry", "-m", str(mib), "--file-prefix", prefix]
     for vdev in vdevs:
         argv += ["--vdev", vdev]
     return argv
 
 
-def wired_eal(prefix: str, control_cpu: int, worker_cpu: int) -> list[str]:
+def wired_eal(prefix: str, control_cpu: int, worker_cpu: int, mib: int = PROCESS_MIB) -> list[str]:
     """EAL options where ports are joined in memory: neither hugepages nor root are needed."""
     return ["--lcores", lcores(control_cpu, [worker_cpu]), "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
-            "-m", str(PROCESS_MIB), "--file-prefix", prefix]
+            "-m", str(mib), "--file-prefix", prefix]
 
 
 def guest_eal() -> list[str]:
@@ -47,7 +56,8 @@ def guest_eal() -> list[str]:
     return ["--lcores", "0@0,1@1", "--in-memory", "--no-telemetry"]
 
 
-def own(role: str, nf: str, idle: str, ring_size: int) -> list[str]:
+def own(role: str, nf: str, idle: str, ring_size: int, frame_max_bytes: int = STANDARD_FRAME_BYTES) -> list[str]:
     """Options of the program itself, behind "--"."""
     argv = ["--", "--idle", idle, "--ring-size", str(ring_size)]
+    argv += ["--frame-max", str(frame_max_bytes)] if frame_max_bytes > STANDARD_FRAME_BYTES else []
     return argv + ["--nf", nf] if role == "vnf" else argv

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, ports.csv, run.json, logs/. Every row is flushed the moment it
-is known, so that a run that dies keeps what it measured.
+"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, run.json, logs/. Every row
+is flushed the moment it is known, so that a run that dies keeps what it measured.
 """
 
 import csv
@@ -25,10 +25,16 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "sent_count", "received_count", "lost_count", "unsent_count", "duplicate_count", "reordered_count", "rx_pps",
           "loss_ratio", "latency_min_ns", "latency_p50_ns", "latency_p99_ns", "latency_p999_ns", "latency_max_ns",
           "status", "flags", "stale_count", "foreign_count", "gap_max_ns", "stall_ns", "involuntary_switches_count",
-          "scenario", "reason")
+          "scenario", "reason", "traffic", "built_count", "late_count", "skipped_count", "tx_full_ns", "learning_count",
+          "crossed_flows_count", "latency_intended_p50_ns", "latency_intended_p99_ns", "pdv_p99_ns", "pdv_p999_ns",
+          "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
+          "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
+          "idle_ratio", "cpu")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
-           "scenario", "reason")
+           "scenario", "reason", "traffic")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
+HISTOGRAMS = ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count")     # all but latency
+SERIES = ("trial_id", "stream", "time_s", "sent_count", "received_count", "received_bytes")
 PORTS = ("run_id", "cell_id", "switch", "port", "rx_count", "tx_count", "dropped_count")
 
 
@@ -80,11 +86,13 @@ class Record:
         self._trials = Table(folder / "trials.csv", TRIALS)
         self._results = Table(folder / "results.csv", RESULTS)
         self._latency = Table(folder / "latency.csv", LATENCY)
+        self._histograms = Table(folder / "histograms.csv", HISTOGRAMS)
+        self._series = Table(folder / "series.csv", SERIES)
         self._ports = Table(folder / "ports.csv", PORTS)
         self._trial_count = 0
 
     def close(self) -> None:
-        for table in (self._trials, self._results, self._latency, self._ports):
+        for table in (self._trials, self._results, self._latency, self._histograms, self._series, self._ports):
             table.close()
 
     def log_folder(self, cell: Cell) -> Path:
@@ -113,12 +121,17 @@ class Record:
             "latency_p99_ns": trial.latency_ns(0.99), "latency_p999_ns": trial.latency_ns(0.999),
             "latency_max_ns": trial.latency_max_ns, "status": trial.status, "flags": trial.flags,
             "stale_count": trial.stale_count, "foreign_count": trial.foreign_count,
-            "gap_max_ns": trial.loop.get("gap_max_ns"), "stall_ns": trial.loop.get("stall_ns"),
-            "involuntary_switches_count": trial.loop.get("involuntary_switches"), "scenario": cell.scenario,
+            "gap_max_ns": trial.tester.get("gap_max_ns"), "stall_ns": trial.tester.get("stall_ns"),
+            "involuntary_switches_count": trial.tester.get("involuntary_switches"), "scenario": cell.scenario,
+            **_more(trial),
         }
         self._trials.rows([row])
         self._latency.rows({"trial_id": trial_id, "bin_low_ns": low, "bin_high_ns": high, "count": count}
                            for low, high, count in trial.bins)
+        self._histograms.rows(
+            {"trial_id": trial_id, "kind": kind, "bin_low_ns": low, "bin_high_ns": high, "count": count}
+            for kind, histogram in trial.histograms.items() if kind != "latency" for low, high, count in histogram.bins)
+        self._series.rows({"trial_id": trial_id, **asdict(point)} for point in trial.series)
 
     def results(self, cell: Cell, version: str, accel: str, results: Iterable[Result]) -> None:
         self._results.rows({
@@ -140,7 +153,23 @@ class Record:
 def _cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
     return {"switch": cell.switch.name, "switch_version": version, "topology": cell.topology.name, "guest": cell.guest,
             "nf": cell.nf, "chain_length": cell.chain_length, "direction": cell.direction, "port_kind": cell.port_kind,
-            "accel": accel, "frame_bytes": cell.frame_bytes, "flows": cell.flows}
+            "accel": accel, "frame_bytes": None if cell.replays else cell.frame_bytes,
+            "flows": None if cell.replays else cell.flows, "traffic": cell.traffic.text if cell.traffic else ""}
+
+
+def _more(trial: Trial) -> dict[str, Any]:
+    """The columns that came later."""
+    quantiles = {f"{kind}_{name}_ns": trial.quantile_ns(kind, q)
+                 for kind in ("latency_intended", "ipdv", "departure_gap") for name, q in (("p50", 0.50), ("p99", 0.99))}
+    return {
+        **trial.counts, **quantiles, "pdv_p99_ns": trial.pdv_ns(0.99), "pdv_p999_ns": trial.pdv_ns(0.999),
+        "back_to_back_ratio": trial.back_to_back_ratio, "run_delay_ns": trial.tester.get("run_delay_ns"),
+        "steal_ns": trial.tester.get("steal_ns"),
+        "voluntary_switches_count": trial.tester.get("voluntary_switches"),
+        "imissed_count": trial.tester.get("imissed"), "ierrors_count": trial.tester.get("ierrors"),
+        "rx_nombuf_count": trial.tester.get("rx_nombuf"), "idle_ratio": trial.tester.get("idle_ratio"),
+        "cpu": trial.tester.get("cpu"),
+    }
 
 
 def _jsonable(value: Any) -> Any:

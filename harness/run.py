@@ -14,7 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import accel, bed, host, plan, search
+from harness import accel, bed, calibration, host, plan, search
+from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
 from harness.plan import Cell, Image
@@ -106,10 +107,12 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         stack.callback(interrupts.restore)
         pages = 0 if simulated else max((_hugepages(c, the_bed) for c in cells if not c.unsupported), default=0)
         stack.enter_context(host.enough_hugepages(pages, folder, say))
-        job = _Job(cells, the_bed, record, folder, checks, say, interrupts, up)
+        found, why = (None, "a simulation has none") if simulated else _calibration(record, the_bed, say)
+        job = _Job(cells, the_bed, record, folder, checks, say, interrupts, up, found)
         summary = {"run_id": run_id, "name": name, "schema_version": SCHEMA_VERSION, "started_utc": started.isoformat(),
                    "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
-                   "cells": [c.id for c in cells], "testbed": the_bed, "state": "running"}
+                   "cells": [c.id for c in cells], "testbed": the_bed, "state": "running",
+                   "calibration": {"file": calibration.FILE, "date": found.date} if found else {"none": why}}
         record.write_json("run.json", summary)
         outcomes: list[Outcome] = []
         try:
@@ -135,6 +138,16 @@ def _versions(checks: Mapping[str, Check]) -> Mapping[str, Any]:
     return {"vswbench": commit, "sha256": ours, "switches": switches}
 
 
+def _calibration(record: Record, the_bed: bed.Bed, say: Callable[[str], None]) -> tuple[Calibration | None, str]:
+    """That of this machine, copied into the results; says so if there is none."""
+    found, why = calibration.load(the_bed, the_bed.cpus or host.cpus(), BUILD)
+    if found:
+        record.write_json(calibration.FILE, found.content)
+    else:
+        say(f"without calibration: {why}")
+    return found, why
+
+
 @dataclass
 class _Job:
     """The state of a run: what its cells share."""
@@ -147,6 +160,7 @@ class _Job:
     say: Callable[[str], None]
     interrupts: Interrupts
     up: Any
+    calibration: Calibration | None = None
     accel: str = ""
 
     def all_cells(self, outcomes: list[Outcome]) -> None:
@@ -183,8 +197,8 @@ class _Job:
         setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg")
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
-            steps = search.run(cell.search, cell.topology.one_holds_both_ends)
-            results = self._search(cell, version, testbed, steps)
+            steps = search.run(cell.search, cell.has_latency)
+            results = calibration.marked(self.calibration, cell, self._search(cell, version, testbed, steps))
             self.record.results(cell, version, testbed.accel(), results)
             self._record_counters(cell, testbed)
         return results
@@ -209,15 +223,23 @@ class _Job:
             return results
 
 
+def headline(outcome: Outcome) -> tuple[str, Result | None]:
+    """The rate that stands for a cell: R+, or what was received at the highest of the fixed rates that has a value."""
+    rates = [r for r in outcome.results if r.metric.startswith("rx_pps@") and r.value is not None]
+    best = max(rates, key=lambda r: r.value or 0.0, default=None)
+    rplus = next((r for r in outcome.results if r.metric == "rplus_pps"), None)
+    return ("R+", rplus) if rplus else ("received", best)
+
+
 def describe(outcome: Outcome) -> str:
     """A cell's outcome in a line."""
     if outcome.status in ("failed", "unsupported"):
         return f"{'n/a' if outcome.status == 'unsupported' else 'FAILED'}: {outcome.reason}"
     values = {r.metric: r for r in outcome.results}
-    rplus = values["rplus_pps"]
-    if rplus.value is None:
+    name, rate = headline(outcome)
+    if rate is None or rate.value is None:
         return f"{outcome.status}: no valid trial; flags: {', '.join(outcome.flags)}"
-    text = f"R+ {rplus.value / 1e6:.3f} Mpps per direction (n={rplus.n})"
+    text = f"{name} {rate.value / 1e6:.3f} Mpps per direction (n={rate.n})"
     for key, r in values.items():
         if key.startswith("latency_p50_ns@") and r.value is not None:
             text += f", p50 {r.value / 1e3:.1f} us at {key.partition('@')[2]}"

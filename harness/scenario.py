@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import traffic
 from harness.errors import BadInput
 from harness.schema import Field, check_keys, check_table, merge, read_toml
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
+from harness.traffic import FRAME_MAX_BYTES, Traffic
 
 PORT_KINDS = ("vhost-user", "ring")
 NFS = ("io", "macswap")
-SEARCHES = ("rplus",)
+SEARCHES = ("rplus", "fixed")
 NAME_MAX = 64           # names become part of a cell's id, which names a folder
 
 MATRIX = {
@@ -28,7 +30,7 @@ MATRIX = {
     "guest": Field(str, ("none",), choices=GUESTS, many=True),
     "nf": Field(str, ("io",), choices=NFS, many=True),
     "chain_length": Field(int, (1,), low=1, high=CHAIN_MAX, many=True),
-    "frame_bytes": Field(int, (64,), low=64, high=1518, many=True),
+    "frame_bytes": Field(int, (64,), low=64, high=FRAME_MAX_BYTES, many=True),
     "flows": Field(int, (1,), low=1, high=16_777_216, many=True),
     "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
     "switch": Field(str, (), many=True),
@@ -38,6 +40,7 @@ SEARCH = {
     "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
     "warmup_s": Field(float, 0.5, low=0, high=3600),
+    "rate_pps": Field(float, (), low=0.01, high=1e9, many=True),
 }
 LATENCY = {
     "at_rplus": Field(float, (), low=0.0001, high=2.0, many=True),
@@ -58,6 +61,7 @@ class Search:
     latency_at_rplus: tuple[float, ...]     # fractions of R+, of sent load per direction
     latency_trials: int                     # at each fraction
     latency_trial_s: float
+    rate_pps: tuple[float, ...] = ()        # of kind "fixed"; empty: the rates of the replayed file
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,14 @@ class Scenario:
     source: str                             # the file, as the person named it
     matrix: Mapping[str, tuple[Any, ...]]
     search: Search
+    traffic: Traffic | None = None          # None: constant rate, plain UDP
 
 
 def load(path: Path) -> list[Scenario]:
     """The scenarios of a file: one, or those of a suite in order. Raises BadInput."""
     table = read_toml(path)
     if "scenarios" not in table:
-        return [_scenario(str(path), table)]
+        return [_scenario(str(path), table, path.parent)]
     check_keys(str(path), table, ["scenarios", "override"])
     files = table["scenarios"]
     if not isinstance(files, list) or not files or not all(isinstance(f, str) for f in files):
@@ -82,7 +87,7 @@ def load(path: Path) -> list[Scenario]:
     override = table.get("override", {})
     if not isinstance(override, Mapping):
         raise BadInput(f"{path}: [override]: must be a table, not {override!r}")
-    check_keys(f"{path}: [override]", override, list(TABLES))
+    check_keys(f"{path}: [override]", override, [*TABLES, "traffic"])
     result = []
     for file in files:
         inner = path.parent / file
@@ -90,7 +95,7 @@ def load(path: Path) -> list[Scenario]:
         if "scenarios" in inner_table:
             raise BadInput(f"{inner}: a suite cannot hold a suite")
         result.append(_scenario(f"{inner} (with [override] of {path})" if override else str(inner),
-                                merge(inner_table, override)))
+                                merge(inner_table, override), inner.parent))
     names = [s.name for s in result]
     twice = {n for n in names if names.count(n) > 1}
     if twice:
@@ -98,8 +103,8 @@ def load(path: Path) -> list[Scenario]:
     return result
 
 
-def _scenario(where: str, table: Mapping[str, Any]) -> Scenario:
-    check_keys(where, table, ["name", *TABLES])
+def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
+    check_keys(where, table, ["name", *TABLES, "traffic"])
     name = table.get("name")
     if not isinstance(name, str) or not re.fullmatch(f"[A-Za-z0-9_-]{{1,{NAME_MAX}}}", name):
         raise BadInput(f"{where}: key 'name' must be a word of at most {NAME_MAX} letters, digits, '-' and '_', "
@@ -108,7 +113,31 @@ def _scenario(where: str, table: Mapping[str, Any]) -> Scenario:
     search = Search(**checked["search"], latency_at_rplus=checked["latency"]["at_rplus"],
                     latency_trials=checked["latency"]["trials"], latency_trial_s=checked["latency"]["trial_s"])
     _check_matrix(where, checked["matrix"])
-    return Scenario(name, where, checked["matrix"], search)
+    sent = _traffic(where, table, checked["matrix"], folder)
+    _check_search(where, table, search, sent)
+    return Scenario(name, where, checked["matrix"], search, sent)
+
+
+def _traffic(where: str, table: Mapping[str, Any], matrix: Mapping[str, Any], folder: Path) -> Traffic | None:
+    given = table.get("traffic", {})
+    return traffic.check(f"{where}: [traffic]", given, matrix, table["matrix"], folder, fingerprint([given]))
+
+
+def _check_search(where: str, table: Mapping[str, Any], search: Search, sent: Traffic | None) -> None:
+    """What a search and a traffic must have of each other."""
+    own_timing = bool(sent and sent.replay and sent.replay.timing == "original")
+    where = f"{where}: [search]"
+    if search.kind != "fixed" and search.rate_pps:
+        raise BadInput(f"{where}: key 'rate_pps' has a meaning only with kind = \"fixed\": take it out, or set that")
+    if search.kind != "fixed" and own_timing:
+        raise BadInput(f"{where}: key 'kind' is {search.kind!r}, which chooses rates, but a file that is replayed with "
+                       "timing = \"original\" has its own: set kind = \"fixed\", or timing = \"rate\"")
+    if search.kind == "fixed" and own_timing == bool(search.rate_pps):
+        raise BadInput(f"{where}: key 'rate_pps' " + (
+            "has no meaning with a file that is replayed with timing = \"original\": take one of them out" if own_timing
+            else "is missing: kind = \"fixed\" needs a rate per direction, or a list of such"))
+    if search.kind == "fixed" and "latency" in table:
+        raise BadInput(f"{where}: key 'kind' is 'fixed', whose trials give latency anyway: take [latency] out")
 
 
 def _check_matrix(where: str, matrix: Mapping[str, tuple[Any, ...]]) -> None:

@@ -37,7 +37,7 @@ class Field:
         return what + (", or a list of such" if self.many else "")
 
 
-_names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+_names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "a table"}
 
 
 def read_toml(path: Path) -> dict[str, Any]:

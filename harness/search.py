@@ -11,6 +11,10 @@ from harness.scenario import Search
 from harness.trial import Request, Trial
 
 QUANTILES = (("p50", 0.50), ("p99", 0.99), ("p999", 0.999))
+# Further figures of a latency trial: name, histogram, quantile. Delay variation is PDV (RFC 5481: above the smallest
+# latency) and IPDV (RFC 3393: between neighbours of a flow).
+MORE_QUANTILES = (("latency_intended_p50", "latency_intended", 0.50), ("latency_intended_p99", "latency_intended", 0.99),
+                  ("ipdv_p50", "ipdv", 0.50), ("ipdv_p99", "ipdv", 0.99))
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ Steps = Generator[Request, Trial, list[Result]]
 
 
 def run(search: Search, with_latency: bool) -> Steps:
-    """The search of a scenario. Latency trials only where one process holds both ends."""
+    """The search of a scenario. Latency trials only where sender and receiver have one clock."""
+    if search.kind == "fixed":
+        return (yield from fixed(search, with_latency))
     results, rplus_pps = yield from rplus(search)
     if with_latency and rplus_pps:
         results += yield from latency(search, rplus_pps)
@@ -49,6 +55,27 @@ def rplus(search: Search) -> Generator[Request, Trial, tuple[list[Result], float
     results = [_of_trials("rplus_pps", "pps", trials, [t.rx_pps for t in trials]),
                _of_trials("rplus_loss_ratio", "1", trials, [t.loss_ratio for t in trials])]
     return results, results[0].value or 0.0
+
+
+def fixed(search: Search, with_latency: bool) -> Steps:
+    """Trials at given rates, or as fast as a replayed file says: what is received, lost and how late. In rounds, as the
+    latency trials of R+ are."""
+    rates: Sequence[float | None] = search.rate_pps or (None,)
+    if search.warmup_s > 0:
+        yield Request("warmup", rates[0], search.warmup_s)
+    trials: dict[str, list[Trial]] = {_at_rate(rate): [] for rate in rates}
+    for _ in range(search.trials):
+        for rate, (at, done) in zip(rates, trials.items()):
+            done.append((yield Request(f"fixed@{at}", rate, search.trial_s)))
+    results = []
+    for at, done in trials.items():
+        results.append(_of_trials(f"rx_pps@{at}", "pps", done, [t.rx_pps for t in done]))
+        results += _latency_results(at, done) if with_latency else [_loss(at, done)]
+    return results
+
+
+def _at_rate(rate_pps: float | None) -> str:
+    return "replay" if rate_pps is None else f"{rate_pps:.12g}pps"
 
 
 def latency(search: Search, rplus_pps: float) -> Steps:
@@ -70,8 +97,15 @@ def _at(fraction: float) -> str:
 def _latency_results(at: str, trials: Sequence[Trial]) -> list[Result]:
     values: dict[str, list[int | None]] = {name: [t.latency_ns(q) for t in trials] for name, q in QUANTILES}
     values |= {"min": [t.latency_min_ns for t in trials], "max": [t.latency_max_ns for t in trials]}
-    results = [_of_trials(f"latency_{name}_ns@{at}", "ns", trials, of_trials) for name, of_trials in values.items()]
-    return [*results, _of_trials(f"loss_ratio@{at}", "1", trials, [t.loss_ratio for t in trials])]
+    named = {f"latency_{name}": of_trials for name, of_trials in values.items()}
+    named |= {name: [t.quantile_ns(kind, q) for t in trials] for name, kind, q in MORE_QUANTILES}
+    named |= {f"pdv_{name}": [t.pdv_ns(q) for t in trials] for name, q in QUANTILES[1:]}
+    results = [_of_trials(f"{name}_ns@{at}", "ns", trials, of_trials) for name, of_trials in named.items()]
+    return [*results, _loss(at, trials)]
+
+
+def _loss(at: str, trials: Sequence[Trial]) -> Result:
+    return _of_trials(f"loss_ratio@{at}", "1", trials, [t.loss_ratio for t in trials])
 
 
 def _of_trials(metric: str, unit: str, trials: Sequence[Trial], values: Sequence[float | None]) -> Result:

@@ -38,15 +38,14 @@ class SimulatedTestbed:
         rate = request.rate_pps or OFFER_PPS
         sent = math.floor(request.duration_s * rate)
         received = min(sent, math.floor(request.duration_s * self.capacity_pps))
-        same = self.cell.topology.one_holds_both_ends
         latency = EMPTY_QUEUE_NS if rate < self.capacity_pps else FULL_QUEUE_NS
         meter = {"received_count": received, "duplicate_count": 0, "reordered_count": 0, "old_count": 0,
                  "stale_count": 0, "foreign_count": 0, "span_s": request.duration_s,
                  "latency": {"min_ns": latency, "max_ns": latency, "bins": [[latency, latency + 1, received]]}}
-        directions = [Direction(sent if request.rate_pps else None, sent, 0, meter, same)
+        directions = [Direction(sent if request.rate_pps else None, sent, 0, meter, self.cell.has_latency)
                       for _ in self.cell.topology.flows]
-        return trial.make(request, "1970-01-01T00:00:00.000+00:00", request.duration_s, directions, missed_count=0,
-                          clock_error_ppm=0, drained=True, cell_flags=self.flags(), loop={})
+        return trial.make(request, "1970-01-01T00:00:00.000+00:00", request.duration_s, directions, missed={},
+                          clock_error_ppm=0, drained=True, cell_flags=self.flags(), loops=())
 
 
 def simulated_up(capacity_pps: float):  # type: ignore[no-untyped-def]

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from harness.run import Outcome
+from harness.run import Outcome, headline
 
 MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": "",
          "generator_limited": "g", "clock": "!", "tester_drops": "d", "not_drained": "n", "foreign_frames": "f",
-         "window_exceeded": "w", "identity": "!"}
+         "window_exceeded": "w", "identity": "!", "stalled": "s", "late": "l",
+         "crossed_flows": "x", "lower_bound": ">"}
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
     """One row a topology and frame size, one column a switch: R+ in Mpps per direction, and latency."""
     switches = list(dict.fromkeys(o.cell.switch.name for o in outcomes))
-    table = Table(title="R+ in Mpps per direction; below it one-way latency p50 / p99 in us at half of R+")
+    what = "Received" if any(o.cell.search.kind == "fixed" for o in outcomes) else "R+"
+    table = Table(title=f"{what} in Mpps per direction; below it one-way latency p50 / p99 in us at half of R+")
     table.add_column("cell")
     for name in switches:
         table.add_column(name, justify="right")
@@ -40,11 +42,11 @@ def _cell(outcome: Outcome | None) -> str:
     if outcome.status == "failed":
         return "[bold red]failed[/]"
     values = {r.metric: r.value for r in outcome.results}
-    rplus = values.get("rplus_pps")
-    if rplus is None:
+    rate = headline(outcome)[1]
+    if rate is None or rate.value is None:
         return "[bold red]invalid[/]"
     marks = "".join(sorted({MARKS.get(flag, "?") for flag in outcome.flags}))
-    text = f"{rplus / 1e6:.3f}{' ' + marks if marks else ''}"
+    text = f"{rate.value / 1e6:.3f}{' ' + marks if marks else ''}"
     p50, p99 = values.get("latency_p50_ns@0.50rplus"), values.get("latency_p99_ns@0.50rplus")
     if p50 is not None:
         text += f"\n[dim]{p50 / 1e3:.1f} / {'-' if p99 is None else f'{p99 / 1e3:.1f}'}[/]"

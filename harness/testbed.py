@@ -7,11 +7,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import trial
+from harness import traffic, trial
 from harness.channel import Channel
 from harness.guest import RunningPeer
 from harness.plan import Cell, Setup
@@ -24,12 +25,28 @@ from harness.trial import Direction, Request, Trial
 SOCKET_S = 20.0         # for a socket to appear
 LINK_S = 20.0           # DPDK's vhost client tries again once a second
 PROBE_S = 20.0          # a learning switch or an emulated guest may need a while
+PROBE = "probe"         # the phase of trials that only look whether frames get through
 PROBE_PPS = 1000.0
 ANSWER_S = 30.0         # beyond a trial's duration
 SILENCE_S = 0.02        # a trial is over when nothing has come for so long,
 SHARED_SILENCE_S = 0.25     # or for so long where pollers wait for one another's CPU
 DRAIN_MAX_S = 5.0           # it is over anyway
 EPOCHS = 65536          # the stamp's epoch has 16 bits
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """A trial as the programs counted it; the meters by direction."""
+
+    reply: Mapping[str, Any]
+    meters: Sequence[Mapping[str, Any]]
+    missed: Mapping[str, int]
+    drained: bool
+
+
+def _missed(reply: Mapping[str, Any]) -> Mapping[str, int]:
+    """What the ports of the tester dropped, by counter where the program tells them apart."""
+    return reply.get("missed") or {"imissed": reply["missed_count"]}
 
 
 class Testbed:
@@ -43,6 +60,7 @@ class Testbed:
         self.switch: list[Process] = []
         self._stack = stack
         self._epoch = 0
+        self._measured = 0                  # trials and probes so far
         self._received: list[int] = []      # of the last trial, by direction
 
     # -- coming up -----------------------------------------------------------------------------------------------
@@ -57,6 +75,7 @@ class Testbed:
             peer.ready()
         for peer in self.peers.values():
             wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
+        self._learn()
         wait_until(self._probed, PROBE_S, "a probe frame through every wire", self._processes())
 
     def _processes(self) -> list[Process]:
@@ -81,7 +100,7 @@ class Testbed:
 
     def _probed(self) -> bool:
         """One frame a millisecond, 50 of them, in each direction: has one come through?"""
-        seen = self.measure(Request("probe", PROBE_PPS, 0.05), flags=())
+        seen = self.measure(Request(PROBE, PROBE_PPS, 0.05), flags=())
         return seen.received_count > 0 and all(c > 0 for c in self._received)
 
     # -- measuring -----------------------------------------------------------------------------------------------
@@ -91,22 +110,25 @@ class Testbed:
         for process in self._processes():
             process.check_alive()
         self._epoch = (self._epoch + 1) % EPOCHS
+        self._measured += 1
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         flows = self.cell.topology.flows
         if self.cell.topology.one_holds_both_ends:
-            reply, meters, missed, drained = self._measure_here(request, flows)
+            counted = self._measure_here(request, flows)
         else:
-            reply, meters, missed, drained = self._measure_apart(request, flows[0])
+            counted = self._measure_apart(request, flows[0])
         for process in self._processes():
             process.check_alive()
+        reply = counted.reply
         directions = [
             Direction(stream["intended_count"], stream["sent_count"], stream["tx_full_count"], meter,
-                      with_latency=self.cell.topology.one_holds_both_ends)
-            for stream, meter in zip(reply["streams"], meters)]
+                      with_latency=self.cell.has_latency, sender=stream)
+            for stream, meter in zip(reply["streams"], counted.meters)]
         self._received = [d.meter["received_count"] for d in directions]
-        return trial.make(request, started, reply["tx_span_s"], directions, missed_count=missed,
-                          clock_error_ppm=reply["clock_error_ppm"], drained=drained,
-                          cell_flags=self.flags() if flags is None else flags, loop=reply["workers"][0])
+        return trial.make(request, started, reply["tx_span_s"], directions, missed=counted.missed,
+                          clock_error_ppm=reply["clock_error_ppm"], drained=counted.drained,
+                          cell_flags=self.flags() if flags is None else flags, loops=reply["workers"],
+                          steal_ns=reply.get("steal_ns"), interval_s=self._interval_s(request))
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""
@@ -125,26 +147,74 @@ class Testbed:
         return channel
 
     def _stream(self, flow: Flow, request: Request, metered: bool) -> dict[str, Any]:
-        return {"tx": flow.tx[1], "rx": flow.rx[1] if metered else None, "rate_pps": request.rate_pps or 0,
-                "frame_bytes": self.cell.frame_bytes, "flows": self.cell.flows}
+        asked = traffic.stream(self.cell.traffic, self.cell.frame_bytes, self.cell.flows, request.rate_pps,
+                               back=flow != self.cell.topology.flows[0], probe=request.phase == PROBE)
+        return {"tx": flow.tx[1], "rx": flow.rx[1] if metered else None, **asked}
 
-    def _measure_here(self, request: Request, flows: Sequence[Flow]) -> tuple[Mapping[str, Any], list[Any], int, bool]:
+    def _options(self, request: Request) -> dict[str, Any]:
+        """What the trial is to tell beside its counts. Gaps and IPDV cost time for every packet, which a saturating
+        trial has not."""
+        asked: dict[str, Any] = {"gaps": True, "ipdv": True} if request.rate_pps and request.phase != PROBE else {}
+        t = self.cell.traffic
+        if t is None or request.phase == PROBE:
+            return asked
+        if self._interval_s(request):
+            asked["interval_s"] = t.interval_s
+        if t.flow_records:
+            asked["flow_records"] = self._file(request, "flows.csv")
+        if t.capture and request.phase.partition("@")[0] in t.capture.phase:
+            c = t.capture
+            asked["capture"] = {"file": self._file(request, "pcapng"), "first": c.first, "every": c.every,
+                                "snap_bytes": c.snap_bytes, **({"filter": c.filter} if c.filter else {})}
+        return asked
+
+    def _interval_s(self, request: Request) -> float:
+        return self.cell.traffic.interval_s if self.cell.traffic and request.phase != PROBE else 0.0
+
+    def _file(self, request: Request, suffix: str) -> str:
+        """In the cell's logs, one a trial: 05-latency-0.50rplus.pcapng."""
+        return str(self.logs.resolve() / f"{self._measured:02}-{request.phase.replace('@', '-')}.{suffix}")
+
+    def _learn(self) -> None:
+        """Learning frames go the other way, from where the traffic will come out, so that a switch that learns knows
+        the way before the first frame."""
+        if not (self.cell.traffic and self.cell.traffic.learning_count):
+            return
+        flows = self.cell.topology.flows
+        self._epoch += 1
+        self._channel(flows[0].tx[0]).request(
+            "learn", ANSWER_S, epoch=self._epoch, count=self.cell.traffic.learning_count,
+            streams=[self._stream(flow, Request(PROBE, PROBE_PPS, 0.05), True) for flow in flows])
+
+    def _measure_here(self, request: Request, flows: Sequence[Flow]) -> "_Counted":
         """Sender and receiver are one process."""
         reply = self._channel(flows[0].tx[0]).request(
             "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
-            drain_s=self._silence_s(), drain_max_s=DRAIN_MAX_S, streams=[self._stream(flow, request, True) for flow in flows])
-        return reply, [s["meter"] for s in reply["streams"]], reply["missed_count"], reply["drained"]
+            drain_s=self._silence_s(), drain_max_s=DRAIN_MAX_S, streams=[self._stream(flow, request, True) for flow in flows],
+            **self._options(request))
+        return _Counted(reply, [s["meter"] for s in reply["streams"]], _missed(reply), reply["drained"])
 
-    def _measure_apart(self, request: Request, flow: Flow) -> tuple[Mapping[str, Any], list[Any], int, bool]:
+    def _measure_apart(self, request: Request, flow: Flow) -> "_Counted":
         """The receiver is a meter elsewhere."""
         meter = self._channel(flow.rx[0])
-        meter.request("arm", ANSWER_S, epoch=self._epoch, flows=self.cell.flows)
+        meter.request("arm", ANSWER_S, epoch=self._epoch, flows=self.cell.flows, **self._arming(request))
+        options = {key: value for key, value in self._options(request).items() if key != "ipdv"}
         reply = self._channel(flow.tx[0]).request(
             "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s, drain_s=0,
-            streams=[self._stream(flow, request, False)])
+            streams=[self._stream(flow, request, False)], **options)
         settled = meter.request("settle", ANSWER_S, silence_s=self._silence_s(), max_s=DRAIN_MAX_S)
         seen = meter.request("read", ANSWER_S)
-        return reply, [seen["meter"]], seen["missed_count"], settled["silent"]
+        series = seen.get("series") if self._interval_s(request) else None
+        return _Counted(reply, [{**seen["meter"], "series": series}], _missed(seen), settled["silent"])
+
+    def _arming(self, request: Request) -> dict[str, Any]:
+        """What the meter must know where it is not the default: where the stamp stands, and the interval."""
+        asked: dict[str, Any] = {}
+        if self.cell.traffic and self.cell.traffic.header_bytes != traffic.PLAIN.header_bytes:
+            asked["stamp_offset"] = self.cell.traffic.header_bytes
+        if interval_s := self._interval_s(request):
+            asked["interval_s"] = interval_s
+        return asked
 
     def counters(self) -> list[PortCounters]:
         """The switch's own counters, empty where it has none."""

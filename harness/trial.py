@@ -10,9 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import stats
+from harness.stats import Histogram
 
 CLOCK_LIMIT_PPM = 100.0     # RFC 9971 has none; above this rates and latencies are off by more than 0.01 %
 SHORT_RATIO = 0.001         # unsent share above which a trial did not get its load
+STALL_NS = 100_000          # a gap of the generator's own loop above which it disturbed what it measured,
+STALL_LATENCIES = 10        # or this many 99.9th percentiles of latency, where that is more
+STALL_RATIO = 0.001         # share of a trial that all stalls together may take
+LATE_NS, LATE_RATIO = 1000, 0.02    # what the generator's own lateness may add to the 99th percentile
+BACK_TO_BACK_RATIO = 0.1    # a gap below this share of the intended one is none
 
 # Every flag, what it means and what to do about it. README's table is checked against this one.
 FLAGS: Mapping[str, tuple[str, str]] = {
@@ -32,6 +38,14 @@ FLAGS: Mapping[str, tuple[str, str]] = {
                      "give every poller a CPU of its own"),
     "window_exceeded": ("frames came so late that a duplicate could not be told from a late one",
                         "fewer flows remember longer"),
+    "stalled": ("the generator itself stood still: for over 100 us and ten 99.9th percentiles of latency at once, or for "
+                "over 0.1 % of the trial in all", "give it a CPU of its own; do not quote the trial's highest percentiles"),
+    "late": ("counted from the intended send times, the 99th percentile of latency is over 1 us + 2 % higher",
+             "the load came late or in lumps: lower it, or give the generator a CPU of its own"),
+    "crossed_flows": ("frames of one flow came in at several receive queues, so that its duplicates and reordering cannot be told",
+                      "use one receive queue, or flow_fields that the port spreads by"),
+    "lower_bound": ("R+ is within 1.2 times of what the tester itself can do on such ports",
+                    "the switch may be faster: use faster CPUs for the generator"),
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
 }
 INVALIDATING = ("clock", "identity")
@@ -44,6 +58,25 @@ class Request:
     phase: str              # "warmup", "rplus", "latency@0.50rplus", ...
     rate_pps: float | None
     duration_s: float
+
+
+# Histograms of a trial beside latency: who has them, the meter of a stream or its sender.
+METER_HISTOGRAMS = ("latency_intended", "ipdv", "arrival_gap")
+SENDER_HISTOGRAMS = ("departure_gap", "lateness")
+# Counts that are sums over the streams; None where a program does not tell.
+SENDER_COUNTS = ("built_count", "late_count", "skipped_count", "tx_full_ns")
+METER_COUNTS = ("learning_count", "crossed_flows_count")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a trial's time series: what was sent and received from time_s on, for an interval."""
+
+    stream: int
+    time_s: float
+    sent_count: int | None
+    received_count: int | None
+    received_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -63,19 +96,46 @@ class Trial:
     foreign_count: int
     rx_pps: float
     loss_ratio: float | None
-    latency_min_ns: int | None = None
-    latency_max_ns: int | None = None
-    bins: Sequence[tuple[int, int, int]] = ()
     status: str = "ok"
     flags: tuple[str, ...] = ()
-    loop: Mapping[str, Any] = field(default_factory=dict)   # the generator's report of itself
+    histograms: Mapping[str, Histogram] = field(default_factory=dict)   # "latency" and those above, if there are samples
+    counts: Mapping[str, int | None] = field(default_factory=dict)      # SENDER_COUNTS and METER_COUNTS
+    tester: Mapping[str, Any] = field(default_factory=dict)             # the programs' report of themselves, summed up
+    series: Sequence[Point] = ()
+
+    @property
+    def bins(self) -> stats.Bins:
+        """Of the latency."""
+        return self.histograms["latency"].bins if "latency" in self.histograms else ()
+
+    @property
+    def latency_min_ns(self) -> int | None:
+        return self.histograms["latency"].min_ns if "latency" in self.histograms else None
+
+    @property
+    def latency_max_ns(self) -> int | None:
+        return self.histograms["latency"].max_ns if "latency" in self.histograms else None
 
     def latency_ns(self, q: float) -> int | None:
         """Quantile of the one-way latency, None without enough samples."""
-        value = stats.quantile_ns(self.bins, q)
-        if value is None or self.latency_min_ns is None or self.latency_max_ns is None:
+        return self.quantile_ns("latency", q)
+
+    def quantile_ns(self, kind: str, q: float) -> int | None:
+        """Quantile of any of the histograms, None without enough samples."""
+        return self.histograms[kind].quantile_ns(q) if kind in self.histograms else None
+
+    def pdv_ns(self, q: float) -> int | None:
+        """Packet delay variation: the quantile above the smallest latency (RFC 5481 section 4.2)."""
+        value = self.latency_ns(q)
+        return None if value is None or self.latency_min_ns is None else value - self.latency_min_ns
+
+    @property
+    def back_to_back_ratio(self) -> float | None:
+        """Share of frames that left so soon behind the one before that there was no gap; of paced trials only."""
+        gaps = self.histograms.get("departure_gap")
+        if gaps is None or not self.intended_pps:
             return None
-        return min(max(value, self.latency_min_ns), self.latency_max_ns)
+        return gaps.share(0, BACK_TO_BACK_RATIO * 1e9 / self.intended_pps)
 
 
 @dataclass(frozen=True)
@@ -86,33 +146,39 @@ class Direction:
     sent_count: int
     tx_full_count: int
     meter: Mapping[str, Any]        # account_json() of pktgen/account.h
-    with_latency: bool              # sender and receiver are one process
+    with_latency: bool              # sender and receiver have one clock
+    sender: Mapping[str, Any] = field(default_factory=dict)     # pktgen's whole report of the stream
 
 
 def make(request: Request, started_utc: str, tx_span_s: float, directions: Sequence[Direction], *,
-         missed_count: int, clock_error_ppm: float, drained: bool, cell_flags: Sequence[str],
-         loop: Mapping[str, Any]) -> Trial:
-    """A trial from the counts of its directions."""
+         missed: Mapping[str, int], clock_error_ppm: float, drained: bool, cell_flags: Sequence[str],
+         loops: Sequence[Mapping[str, Any]], steal_ns: int | None = None, interval_s: float = 0) -> Trial:
+    """A trial from the counts of its directions. `missed`: what the tester's ports dropped, by counter; `loops`: what
+    the generator's workers saw of themselves."""
     def total(key: str) -> int:
         return sum(d.meter[key] for d in directions)
 
     sent, received = sum(d.sent_count for d in directions), total("received_count")
     intended = [d.intended_count for d in directions]
     unsent = None if None in intended else sum(i for i in intended if i is not None) - sent
+    histograms = _histograms(directions)
+    tester = {**_tester(loops), **missed, "steal_ns": steal_ns}
     flags = list(cell_flags)
     if unsent is not None and unsent > SHORT_RATIO * (sent + unsent):
         flags.append("backpressure" if any(d.tx_full_count for d in directions) else "generator_limited")
     conditions = {
         "clock": abs(clock_error_ppm) > CLOCK_LIMIT_PPM,
-        "tester_drops": missed_count > 0,
+        "tester_drops": any(missed.values()),
         "not_drained": not drained,
         "foreign_frames": total("foreign_count") > 0,
         "stale_frames": total("stale_count") > 0,
         "window_exceeded": total("old_count") > 0,
+        "crossed_flows": any(d.meter.get("crossed_flows_count") for d in directions),
+        "stalled": _stalled(tester, histograms.get("latency"), request.duration_s),
+        "late": _late(histograms),
         "identity": any(d.meter["received_count"] > d.sent_count for d in directions),
     }
     flags += [flag for flag, raised in conditions.items() if raised]
-    latencies = [d.meter["latency"] for d in directions if d.with_latency and d.meter["latency"]]
     return Trial(
         request=request, started_utc=started_utc, intended_pps=request.rate_pps, sent_count=sent,
         received_count=received, lost_count=sent - received, unsent_count=unsent,
@@ -120,11 +186,9 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         stale_count=total("stale_count"), foreign_count=total("foreign_count"),
         rx_pps=sum(_rx_pps(d.meter, tx_span_s) for d in directions) / len(directions),
         loss_ratio=(sent - received) / sent if sent else None,
-        latency_min_ns=min((h["min_ns"] for h in latencies), default=None),
-        latency_max_ns=max((h["max_ns"] for h in latencies), default=None),
-        bins=stats.add_bins([[tuple(b) for b in h["bins"]] for h in latencies]),
         status="invalid" if any(flag in INVALIDATING for flag in flags) else "ok",
-        flags=tuple(dict.fromkeys(flags)), loop=loop)
+        flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=_counts(directions), tester=tester,
+        series=_series(directions, interval_s))
 
 
 def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:
@@ -132,3 +196,52 @@ def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:
     what waits in queues when sending ends does not make a switch look faster."""
     span_s = max(tx_span_s, meter["span_s"])
     return float(meter["received_count"] / span_s) if span_s > 0 else 0.0
+
+
+def _histograms(directions: Sequence[Direction]) -> dict[str, Histogram]:
+    """Of both directions together. IPDV needs no common clock, since an offset falls out of a difference of latencies
+    (RFC 3393); the latencies themselves do."""
+    timed = [d.meter for d in directions if d.with_latency]
+    parts = {"latency": [m["latency"] for m in timed], "latency_intended": [m.get("latency_intended") for m in timed]}
+    parts |= {kind: [d.meter.get(kind) for d in directions] for kind in METER_HISTOGRAMS if kind not in parts}
+    parts |= {kind: [d.sender.get(kind) for d in directions] for kind in SENDER_HISTOGRAMS}
+    return {kind: one for kind, these in parts.items() if (one := stats.merged(these)) is not None}
+
+
+def _counts(directions: Sequence[Direction]) -> dict[str, int | None]:
+    values = {key: [d.sender.get(key) for d in directions] for key in SENDER_COUNTS}
+    values |= {key: [d.meter.get(key) for d in directions] for key in METER_COUNTS}
+    return {key: None if None in those else sum(v for v in those if v is not None) for key, those in values.items()}
+
+
+def _tester(loops: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One report of all workers: the worst stall, the least idle, and sums of what the kernel did to them."""
+    def values(key: str) -> list[Any]:
+        return [loop[key] for loop in loops if loop.get(key) is not None]
+
+    merged: dict[str, Any] = {key: max(values(key), default=None) for key in ("gap_max_ns", "stall_ns")}
+    merged |= {key: sum(those) if (those := values(key)) else None
+               for key in ("involuntary_switches", "voluntary_switches", "run_delay_ns")}
+    return merged | {"idle_ratio": min(values("idle_ratio"), default=None), "cpu": values("cpu")}
+
+
+def _stalled(tester: Mapping[str, Any], latency: Histogram | None, duration_s: float) -> bool:
+    allowed_ns = max(STALL_NS, STALL_LATENCIES * ((latency and latency.quantile_ns(0.999)) or 0))
+    return ((tester["gap_max_ns"] or 0) > allowed_ns
+            or (tester["stall_ns"] or 0) > STALL_RATIO * 1e9 * duration_s)
+
+
+def _late(histograms: Mapping[str, Histogram]) -> bool:
+    """Latency from the intended send time includes the generator's own lateness: without it the two are the same."""
+    actual, intended = (h and h.quantile_ns(0.99) for h in map(histograms.get, ("latency", "latency_intended")))
+    return actual is not None and intended is not None and abs(intended - actual) > LATE_NS + LATE_RATIO * actual
+
+
+def _series(directions: Sequence[Direction], interval_s: float) -> list[Point]:
+    points = []
+    for stream, d in enumerate(directions):
+        sent, received = d.sender.get("sent_series") or [], d.meter.get("series") or []
+        for i in range(max(len(sent), len(received))):
+            here = received[i] if i < len(received) else (None, None)
+            points.append(Point(stream, i * interval_s, sent[i][0] if i < len(sent) else None, here[0], here[1]))
+    return points

@@ -22,6 +22,7 @@ MARKS = (                   # flag, mark, what the footer says
     ("oversubscribed", "*", "oversubscribed: pollers shared a core"),
     ("tcg", "\N{DAGGER}", "TCG: the guest's CPU was emulated, without KVM"),
     ("generator_limited", "\N{DOUBLE DAGGER}", "generator-limited: the switch may do more"),
+    ("lower_bound", ">", "lower bound: near the tester's own ceiling"),
 )
 ABSENT = (
     ("n/a", "n/a: the switch cannot do this."),

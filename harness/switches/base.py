@@ -13,6 +13,7 @@ from typing import Protocol
 
 from harness.cores import CorePlan
 from harness.topology import Topology
+from harness.traffic import ETHERNET_BYTES, FCS_BYTES, STANDARD_FRAME_BYTES
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,17 @@ class Site:
     prefix: str             # installation prefix, e.g. /usr
     ring_size: int
     file_prefix: str        # for DPDK's --file-prefix
+    frame_max_bytes: int = STANDARD_FRAME_BYTES     # the largest that must get through, FCS included
+
+    @property
+    def jumbo(self) -> bool:
+        """Some frames are larger than every Ethernet carries, so ports must be told."""
+        return self.frame_max_bytes > STANDARD_FRAME_BYTES
+
+    @property
+    def mtu(self) -> int:
+        """What an untagged frame of that size carries behind its Ethernet header."""
+        return self.frame_max_bytes - ETHERNET_BYTES - FCS_BYTES
 
     def path(self, name: str) -> str:
         return str(PurePosixPath(self.folder) / name)

@@ -65,11 +65,12 @@ class OvsDpdk:
     def wire(self, site: Site) -> list[Step]:
         env = _env(site)
         steps: list[Step] = []
+        mtu = [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
         for index, (port, socket) in enumerate(zip(site.topology.ports, site.sockets)):
             steps += [Await(socket),
                       Command((*_vsctl(site), "add-port", BRIDGE, port.name, "--", "set", "Interface", port.name,
                                "type=dpdkvhostuserclient", f"options:vhost-server-path={socket}",
-                               f"ofport_request={index + 1}"), env)]
+                               f"ofport_request={index + 1}", *mtu), env)]
         for a, b in site.topology.wires:
             steps += [Command((*_ofctl(site), f"in_port={tx + 1},actions=output:{rx + 1}"), env)
                       for tx, rx in ((a, b), (b, a))]

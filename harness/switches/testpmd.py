@@ -11,6 +11,8 @@ from harness import telemetry
 from harness.errors import CellFailed
 from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
 
+HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
+
 
 class Testpmd:
     name = "testpmd"
@@ -35,8 +37,8 @@ class Testpmd:
             # client: our peers own the sockets, as for every switch
             argv += ["--vdev", f"net_vhost{index},iface={socket},client=1,queues=1"]
         argv += ["--", "--forward-mode=io", "--port-topology=paired", "--nb-cores", str(len(site.cores.switch)),
-                 "--rxd", str(site.ring_size), "--txd", str(site.ring_size), "--total-num-mbufs", "32768",
-                 "--no-lsc-interrupt", "--no-mlockall"]
+                 "--rxd", str(site.ring_size), "--txd", str(site.ring_size), *_buffers(site), "--no-lsc-interrupt",
+                 "--no-mlockall"]
         # its input stays open: it ends at end of input, and so with the harness
         return [Spawn("testpmd", tuple(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 
@@ -57,3 +59,11 @@ class Testpmd:
 
     def _binary(self, prefix: str) -> str:
         return f"{prefix}/bin/dpdk-testpmd"
+
+
+def _buffers(site: Site) -> list[str]:
+    """One buffer holds a whole frame, as by default: half as many of the large ones fit the same memory."""
+    if not site.jumbo:
+        return ["--total-num-mbufs", "32768"]
+    return ["--total-num-mbufs", "16384", "--max-pkt-len", str(site.frame_max_bytes),
+            "--mbuf-size", str(HEADROOM_BYTES + -(-site.frame_max_bytes // 64) * 64)]

@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,25 +63,25 @@ def setup_of(cell: Cell, folder: str = FOLDER) -> Setup:
     return plan.setup(cell, bed.load(None), IMAGE, folder, "$LOGS", "tcg")
 
 
-def meter(received: int, *, span_s: float = 0.0, latency: Any = None, **counts: int) -> dict[str, Any]:
+def meter(received: int, *, span_s: float = 0.0, latency: Any = None, **counts: Any) -> dict[str, Any]:
     """What a meter says of one direction."""
     zero = dict.fromkeys(("duplicate_count", "reordered_count", "old_count", "stale_count", "foreign_count"), 0)
     return {**zero, "received_count": received, "span_s": span_s, "latency": latency, **counts}
 
 
 def direction(sent: int, received: int, *, intended: int | None = None, full: int = 0, with_latency: bool = True,
-              **of_meter: Any) -> Direction:
-    return Direction(intended, sent, full, meter(received, **of_meter), with_latency)
+              sender: Mapping[str, Any] | None = None, **of_meter: Any) -> Direction:
+    return Direction(intended, sent, full, meter(received, **of_meter), with_latency, sender or {})
 
 
 def made(directions: Sequence[Direction], *, phase: str = "rplus", rate_pps: float | None = None,
          duration_s: float = 1.0,
          missed_count: int = 0, clock_error_ppm: float = 0.0, drained: bool = True,
-         cell_flags: Sequence[str] = ()) -> Trial:
+         cell_flags: Sequence[str] = (), loops: Sequence[Mapping[str, Any]] = (), interval_s: float = 0) -> Trial:
     """A trial of these directions, with nothing amiss unless said."""
     return make(Request(phase, rate_pps, duration_s), "2000-01-01T00:00:00.000+00:00", duration_s, directions,
-                missed_count=missed_count, clock_error_ppm=clock_error_ppm, drained=drained, cell_flags=cell_flags,
-                loop={})
+                missed={"imissed": missed_count}, clock_error_ppm=clock_error_ppm, drained=drained,
+                cell_flags=cell_flags, loops=loops, interval_s=interval_s)
 
 
 def eventually(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:

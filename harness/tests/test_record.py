@@ -96,7 +96,8 @@ def test_units_stand_in_every_name_of_a_quantity(rec: Record) -> None:
         for column in parse((rec.folder / name).read_bytes())[0]:
             words = {"run_id", "trial_id", "cell_id", "phase", "started_utc", "switch", "switch_version", "topology",
                      "guest",
-                     "nf", "direction", "port_kind", "accel", "metric", "status", "flags", "scenario", "reason"}
+                     "nf", "direction", "port_kind", "accel", "metric", "status", "flags", "scenario", "reason",
+                     "traffic", "cpu"}
             assert column in plain | words or column.endswith(("_pps", "_bps", "_ns", "_s", "_bytes", "_ratio",
                                                                "_count")), column
 
@@ -185,6 +186,43 @@ def test_a_trial_is_on_disk_with_its_histogram_right_after(rec: Record, cell: Ce
     bins = rows_of(rec.folder / "latency.csv")
     assert [(b["trial_id"], b["bin_low_ns"], b["bin_high_ns"], b["count"]) for b in bins] == [
         (row["trial_id"], "5", "6", "40"), (row["trial_id"], "8", "10", "60")]
+
+
+def test_what_came_later_stands_in_the_last_columns_and_in_tables_of_its_own(rec: Record, cell: Cell) -> None:
+    def hist(ns: int) -> dict[str, Any]:
+        return {"count": 2000, "min_ns": ns, "max_ns": ns, "sum_ns": ns, "bins": [[ns, ns + 1, 2000]]}
+    sender = {"built_count": 2001, "late_count": 4, "skipped_count": 5, "tx_full_ns": 6, "departure_gap": hist(1000),
+              "lateness": hist(1), "sent_series": [[2000, 120_000]]}
+    loops = [{"gap_max_ns": 1, "stall_ns": 0, "idle_ratio": 0.5, "cpu": 1, "run_delay_ns": 7, "voluntary_switches": 8}]
+    rec.trial(cell, "1.0", "", made([direction(
+        2000, 2000, intended=2000, sender=sender, latency=hist(100), latency_intended=hist(150), ipdv=hist(3),
+        learning_count=9, crossed_flows_count=0, series=[[2000, 120_000]])], rate_pps=1e6, loops=loops, interval_s=1))
+    [row] = rows_of(rec.folder / "trials.csv")
+    assert {key: row[key] for key in record.TRIALS[record.TRIALS.index("traffic"):]} == {
+        "traffic": "", "built_count": "2001", "late_count": "4", "skipped_count": "5", "tx_full_ns": "6",
+        "learning_count": "9", "crossed_flows_count": "0", "latency_intended_p50_ns": "150",
+        "latency_intended_p99_ns": "150", "pdv_p99_ns": "0", "pdv_p999_ns": "", "ipdv_p50_ns": "3", "ipdv_p99_ns": "3",
+        "departure_gap_p50_ns": "1000", "departure_gap_p99_ns": "1000", "back_to_back_ratio": "0.0",
+        "run_delay_ns": "7", "steal_ns": "", "voluntary_switches_count": "8", "imissed_count": "0", "ierrors_count": "",
+        "rx_nombuf_count": "", "idle_ratio": "0.5", "cpu": "1"}
+    assert {(r["kind"], r["bin_low_ns"], r["count"]) for r in rows_of(rec.folder / "histograms.csv")} == {
+        ("latency_intended", "150", "2000"), ("ipdv", "3", "2000"), ("departure_gap", "1000", "2000"),
+        ("lateness", "1", "2000")}
+    assert rows_of(rec.folder / "series.csv") == [{
+        "trial_id": row["trial_id"], "stream": "0", "time_s": "0", "sent_count": "2000", "received_count": "2000",
+        "received_bytes": "120000"}]
+
+
+def test_the_traffic_of_a_cell_stands_in_its_rows(rec: Record, tmp_path: Path) -> None:
+    (tmp_path / "a.pcap").write_text("x")
+    for text, frame_bytes, flows, words in (('imix = "aag"', "549", "1", "imix=aag"),
+                                            ('[traffic.replay]\nfile = "a.pcap"\ntiming = "rate"', "", "", "a.pcap")):
+        one = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"\n[traffic]\n' + text, switches=["testpmd"])[0]
+        rec.trial(one, "1.0", "", made([direction(1, 1)]))
+        rec.results(one, "1.0", "", [Result("rplus_pps", 1.0, "pps", 1)])
+        for name in ("trials.csv", "results.csv"):
+            row = rows_of(rec.folder / name)[-1]
+            assert (row["frame_bytes"], row["flows"]) == (frame_bytes, flows) and words in row["traffic"]
 
 
 def test_trials_are_numbered_and_their_numbers_are_unique(rec: Record, cell: Cell) -> None:

@@ -3,17 +3,21 @@
 refuses or talks nonsense. The next cell is then measured all the same.
 """
 
+import csv
 import json
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness import bed, guest, run, testbed
 from harness.run import Outcome
-from harness.tests.support import cells_of_text, executable, processes_of
+from harness.tests.support import cells_of_text, executable, meter, processes_of, setup_of
+from harness.trial import Request
 
 # It sends what it is asked for and loses one frame in ten; `trouble` is Python that runs before the reply to a trial in
 # the first cell, once the probe is over.
@@ -35,6 +39,9 @@ for line in sys.stdin:
     if q["cmd"] == "ports":
         say(id=q["id"], ok=True, ports=[{{"link_up": {link}}}, {{"link_up": True}}])
         continue
+    if q["cmd"] == "learn":
+        say(id=q["id"], ok=True, sent_count=q["count"] * len(q["streams"]))
+        continue
     probe = q["duration_s"] == 0.05
     if first and not probe:
         {trouble}
@@ -42,12 +49,23 @@ for line in sys.stdin:
     for s in q["streams"]:
         sent = int((s["rate_pps"] or 1e6) * q["duration_s"])
         got = {got}
-        meter = dict(received_count=got, duplicate_count=0, reordered_count=0, old_count=0, stale_count=0,
-                     foreign_count=0, span_s=0.0, latency=dict(min_ns=5, max_ns=5, bins=[[5, 6, got]]))
-        streams.append(dict(intended_count=sent if s["rate_pps"] else None, sent_count=sent, tx_full_count=0,
+        def hist(ns, count):
+            return dict(count=count, min_ns=ns, max_ns=ns, sum_ns=ns * count, overflow_count=0, bins=[[ns, ns + 1, count]])
+        gaps = hist(int(1e9 / s["rate_pps"]), sent) if q.get("gaps") else None
+        series = [[sent, 60 * sent]] if q.get("interval_s") else None
+        meter = dict(received_count=got, received_bytes=60 * got, duplicate_count=0, reordered_count=0,
+                     reorder_extent_max=0, old_count=0, stale_count=0, foreign_count=0, learning_count=0,
+                     crossed_flows_count=0, span_s=0.0, burst_count=1, burst_max=1, latency=hist(5, got),
+                     latency_intended=hist(6, got) if q.get("gaps") else None, arrival_gap=gaps,
+                     ipdv=hist(1, got) if q.get("ipdv") else None, ipdv_excluded_count=0, series=series)
+        streams.append(dict(tx=s["tx"], rx=s["rx"], intended_count=sent if s["rate_pps"] else None, built_count=sent,
+                            sent_count=sent, skipped_count=0, late_count=0, tx_full_count=0, tx_full_ns=0,
+                            alloc_failed_count=0, lateness=gaps, departure_gap=gaps, replay=None, sent_series=series,
                             meter=meter))
     say(id=q["id"], ok=True, streams=streams, tx_span_s=q["duration_s"], clock_error_ppm=0.0, missed_count=0,
-        drained=True, workers=[dict(gap_max_ns=1, stall_ns=2, involuntary_switches=3)])
+        missed=dict(imissed=0, ierrors=0, rx_nombuf=0), drained=True, captured_count=None, steal_ns=4,
+        workers=[dict(iterations=1, idle_ratio=0.5, gap_max_ns=1, stall_ns=2, involuntary_switches=3,
+                      voluntary_switches=0, run_delay_ns=9, cpu=1, profile=None)])
 """
 TWO_CELLS = """
 [matrix]
@@ -71,7 +89,7 @@ trial_s = 0.1
 def measured(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Measures two cells with a fake pktgen in which these parts are replaced."""
     def measure(trouble: str = "pass", start: str = "pass", link: str = "True",
-                got: str = "sent * 9 // 10") -> tuple[list[Outcome], Path]:
+                got: str = "sent * 9 // 10", cells: str = TWO_CELLS) -> tuple[list[Outcome], Path]:
         build = tmp_path / "build"
         text = PKTGEN.format(python=sys.executable, log=str(tmp_path / "requests"), trouble=trouble, start=start,
                              link=link,
@@ -83,7 +101,7 @@ def measured(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(testbed, "LINK_S", 0.4)
         monkeypatch.setattr(testbed, "PROBE_S", 0.4)
         monkeypatch.setattr(guest, "PROGRAM_READY_S", 1.0)
-        folder, outcomes = run.run("t", cells_of_text(tmp_path, TWO_CELLS), bed.load(None), tmp_path / "results",
+        folder, outcomes = run.run("t", cells_of_text(tmp_path, cells), bed.load(None), tmp_path / "results",
                                    lambda line: None, {})
         assert processes_of(runtime) == []
         return outcomes, folder
@@ -108,6 +126,117 @@ def test_every_trial_has_an_epoch_of_its_own_and_the_frames_of_its_cell(measured
     assert {len(t["streams"]) for t in trials} == {2}
     assert all([(s["tx"], s["rx"]) for s in t["streams"]] == [(0, 1), (1, 0)] for t in trials)
 
+
+# ---- traffic -------------------------------------------------------------------------------------------------------
+
+TRAFFIC = TWO_CELLS.replace("frame_bytes = [64, 128]\n", "") + """
+[traffic]
+imix = "aag"
+shape = "poisson"
+learning_count = 2
+interval_s = 0.5
+flow_records = true
+capture = {first = 5, phase = "latency", filter = "udp"}
+"""
+
+
+def requests_of(tmp_path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (tmp_path / "requests").read_text().splitlines()]
+
+
+def test_a_trial_asks_for_the_traffic_of_the_scenario(measured: Any, tmp_path: Path) -> None:
+    [outcome], folder = measured(cells=TRAFFIC)
+    assert outcome.status == "ok", outcome.reason
+    requests = [q for q in requests_of(tmp_path) if q["cmd"] != "ports"]
+    assert [q["cmd"] for q in requests] == ["learn", "trial", "trial", "trial", "trial"]
+    learn, probe, *rplus, latency = requests
+    assert learn["count"] == 2 and [(s["tx"], s["rx"]) for s in learn["streams"]] == [(0, 1), (1, 0)]
+    assert all(s["frame_bytes"] == [64, 64, 1518] for q in requests for s in q["streams"])
+    logs = (folder / "logs" / outcome.cell.id).resolve()
+    for q, shape, gaps, interval_s in ((probe, None, None, None), (rplus[0], None, None, 0.5), (rplus[1], None, None, 0.5),
+                                       (latency, "poisson", True, 0.5)):
+        assert {s.get("shape") for s in q["streams"]} == {shape}
+        assert (q.get("gaps"), q.get("ipdv"), q.get("interval_s")) == (gaps, gaps, interval_s)
+        assert ("capture" in q) == (q is latency) and ("flow_records" in q) == (q is not probe)
+    capture = latency["capture"]
+    assert {k: v for k, v in capture.items() if k != "file"} == {"first": 5, "every": 1, "filter": "udp",
+                                                                "snap_bytes": 65535}
+    files = [capture["file"], *(q["flow_records"] for q in [*rplus, latency])]
+    assert len(set(files)) == 4 and {str(Path(f).parent) for f in files} == {str(logs)}
+    assert len({q["epoch"] for q in requests}) == 5
+
+
+def test_a_trial_without_the_table_asks_for_gaps_where_it_is_paced(measured: Any, tmp_path: Path) -> None:
+    measured()
+    for q in requests_of(tmp_path):
+        if q["cmd"] == "trial":
+            paced = q["streams"][0]["rate_pps"] > 0 and q["duration_s"] != 0.05
+            assert {key for key in q if key not in ("id", "cmd", "epoch", "duration_s", "drain_s", "drain_max_s",
+                                                    "streams")} == ({"gaps", "ipdv"} if paced else set())
+            assert all(set(s) == {"tx", "rx", "rate_pps", "frame_bytes", "flows"} for s in q["streams"])
+
+
+def test_what_the_programs_tell_is_on_disk(measured: Any) -> None:
+    [outcome], folder = measured(cells=TRAFFIC)
+    values = {r.metric: r.value for r in outcome.results}
+    assert values["latency_intended_p50_ns@0.50rplus"] == 6 and values["ipdv_p50_ns@0.50rplus"] == 1
+    assert values["pdv_p99_ns@0.50rplus"] == 0
+    with (folder / "trials.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    assert (row["steal_ns"], row["run_delay_ns"], row["idle_ratio"], row["cpu"]) == ("4", "9", "0.5", "1")
+    assert row["traffic"].startswith("imix=aag shape=poisson") and row["frame_bytes"] == "549"
+    assert len((folder / "series.csv").read_text().splitlines()) == 1 + 3 * 2
+    kinds = {line.split(",")[1] for line in (folder / "histograms.csv").read_text().splitlines()[1:]}
+    assert kinds == {"latency_intended", "ipdv", "arrival_gap", "departure_gap", "lateness"}
+
+
+class Answering:
+    """A channel to nobody: keeps the requests, gives fixed answers."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers, self.asked = answers, []       # type: ignore[var-annotated]
+
+    def request(self, cmd: str, timeout_s: float, **arguments: Any) -> Any:
+        self.asked.append((cmd, arguments))
+        return self.answers[cmd]
+
+
+def apart(tmp_path: Path, text: str) -> tuple[testbed.Testbed, Answering, Answering]:
+    """A p2v testbed whose programs are not there."""
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2v"\n' + text, switches=["testpmd"])
+    seen = {"min_ns": 7, "max_ns": 7, "count": 10, "sum_ns": 70, "bins": [[7, 8, 10]]}
+    sender = Answering(trial={"streams": [{"intended_count": 10, "sent_count": 10, "tx_full_count": 0}], "tx_span_s": 1.0,
+                              "clock_error_ppm": 0.0, "workers": [], "missed_count": 0})
+    receiver = Answering(arm={}, settle={"silent": True}, read={"meter": meter(10, latency=seen), "missed_count": 0,
+                                                                "series": [[10, 600]]})
+    bed_ = testbed.Testbed(cell, setup_of(cell), tmp_path, ExitStack())
+    for name, channel in (("generator", sender), ("guest1", receiver)):
+        bed_.peers[name] = SimpleNamespace(channel=channel, process=SimpleNamespace(check_alive=lambda: None))
+    return bed_, sender, receiver
+
+
+@pytest.mark.parametrize("guest_kind, latency_ns", [("process", 7), ("qemu", None)])
+def test_two_programs_on_one_host_have_one_clock_and_a_vm_has_its_own(guest_kind: str, latency_ns: int | None,
+                                                                      tmp_path: Path) -> None:
+    one, sender, receiver = apart(tmp_path, f'guest = "{guest_kind}"\n')
+    assert one.cell.has_latency == (guest_kind == "process")
+    trial = one.measure(Request("latency@0.50rplus", 10.0, 1.0))
+    assert trial.latency_min_ns == latency_ns
+    assert receiver.asked[0] == ("arm", {"epoch": 1, "flows": 1})
+    [(_, asked)] = sender.asked
+    assert asked["streams"] == [{"tx": 0, "rx": None, "rate_pps": 10.0, "frame_bytes": 64, "flows": 1}]
+    assert asked["gaps"] is True and "ipdv" not in asked and trial.series == []
+
+
+def test_a_meter_is_told_where_the_stamp_stands_and_how_long_an_interval_is(tmp_path: Path) -> None:
+    one, sender, receiver = apart(tmp_path, 'guest = "process"\nframe_bytes = 128\n[traffic]\nvlan = 5\ninterval_s = 1.0\n')
+    trial = one.measure(Request("rplus", None, 1.0))
+    assert receiver.asked[0] == ("arm", {"epoch": 1, "flows": 1, "stamp_offset": 46, "interval_s": 1.0})
+    assert sender.asked[0][1]["streams"][0]["vlan"] == [5] and sender.asked[0][1]["interval_s"] == 1.0
+    assert [(p.time_s, p.sent_count, p.received_count) for p in trial.series] == [(0.0, None, 10)]
+
+
+# ---- trouble -------------------------------------------------------------------------------------------------------
 
 TROUBLES = [
     ("it ends in a trial", {"trouble": "sys.exit('out of mbufs')"}, ["generator", "status 1", "out of mbufs"]),
