@@ -103,9 +103,9 @@ def read_by_scapy(path: Path) -> list[tuple[int, bytes, int]]:
 def read_by_tcpdump(path: Path) -> list[tuple[int, bytes, int]]:
     """tcpdump's own copy, a pcap file with nanoseconds."""
     copy = path.with_suffix(".copy")
-    with copy.open("wb") as out:        # as root it becomes somebody who may not write here
-        done = subprocess.run(["tcpdump", "-r", path, "--time-stamp-precision=nano", "-w", "-"], stdout=out,
-                              stderr=subprocess.PIPE, text=True)
+    # -Z root: as root it would become somebody who may not write here
+    done = subprocess.run(["tcpdump", "-r", path, "--time-stamp-precision=nano", "-Z", "root", "-w", copy],
+                          stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
     with closing(RawPcapReader(str(copy))) as reader:
         assert reader.nano
