@@ -3,6 +3,7 @@
 #   make bench      set up what is missing, run the default suite, print a table, draw the figures
 #   make bench SUITE=smoke SWITCHES="ovs-dpdk testpmd" TESTBED=my.toml
 #   make test       set up what is missing, run all tests
+#   make test-sanitize  the tests of the C programs under the address, undefined-behaviour and thread sanitizers (slow)
 #   make figures RUN=results/...
 #   make setup      only set up;  make clean: remove what was built (results are kept)
 
@@ -17,6 +18,9 @@ bench: setup
 test: setup
 	@/usr/bin/python3 -m harness.tests
 
+test-sanitize: setup
+	@/usr/bin/python3 -m harness.tests.sanitize
+
 figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
 	@./vswbench figures "$(RUN)"
@@ -27,4 +31,4 @@ setup:
 clean:
 	rm -rf build
 
-.PHONY: bench test figures setup clean
+.PHONY: bench test test-sanitize figures setup clean

@@ -111,7 +111,8 @@ sentence(char *text)
 }
 
 bool
-control_handle_line(struct control *c, const char *line, size_t length, const struct control_command *commands, void *ctx)
+control_handle_line(struct control *c, const char *line, size_t length, const struct control_command *commands,
+		    void *ctx)
 {
 	char error[CONTROL_ERROR_MAX] = "failed";
 	json_error_t why;

@@ -22,8 +22,8 @@ cmd_numbers(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_
 	int flag = 0;
 
 	(void)ctx;
-	if (control_unpack(request, error, "{s:I,s?F,s?s,s?b!}", "epoch", &epoch, "interval_s", &interval_s, "name", &name,
-			   "flag", &flag) != 0)
+	if (control_unpack(request, error, "{s:I,s?F,s?s,s?b!}", "epoch", &epoch, "interval_s", &interval_s, "name",
+			   &name, "flag", &flag) != 0)
 		return -1;
 	if (!(interval_s >= 0.001 && interval_s <= 3600)) {
 		snprintf(error, CONTROL_ERROR_MAX, "interval_s of '%s': allowed is 0.001 to 3600", name);
