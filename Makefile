@@ -3,6 +3,7 @@
 #   make bench      set up what is missing, run the default suite, print a table, draw the figures
 #   make bench SUITE=smoke SWITCHES="ovs-dpdk testpmd" TESTBED=my.toml
 #   make test       set up what is missing, run all tests
+#   make test-sanitize  the tests of the C programs under the address, undefined-behaviour and thread sanitizers (slow)
 #   make figures RUN=results/...
 #   make calibrate  what this machine and our own programs can do (1 to 2 minutes; make bench does a short one)
 #   make setup      only set up;  make clean: remove what was built (results are kept)
@@ -22,6 +23,9 @@ test: setup
 calibrate: setup
 	@./vswbench calibrate $(if $(TESTBED),--testbed "$(TESTBED)")
 
+test-sanitize: setup
+	@/usr/bin/python3 -m harness.tests.sanitize
+
 figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
 	@./vswbench figures "$(RUN)"
@@ -32,4 +36,4 @@ setup:
 clean:
 	rm -rf build
 
-.PHONY: bench test calibrate figures setup clean
+.PHONY: bench test test-sanitize calibrate figures setup clean
