@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import bed, figures, host, plan, run, scenario, table
+from harness import bed, figures, host, meter, plan, run, scenario, table
 from harness.errors import BadInput, CannotRun
 from harness.plan import Cell, Setup
 from harness.switches import SWITCHES
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
     sub = command("figures", _figures, "draw the figures of a run")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
+    meter.add_arguments(command("meter", meter.main, "count any traffic on an interface or a DPDK port"))
     return parser
 
 

@@ -5,7 +5,8 @@
  *
  * Its ports may be anything that DPDK drives; a network interface of the kernel too, through libpcap (net_pcap):
  *   --vdev net_pcap0,rx_iface_in=eth0     what comes in;  rx_iface=eth0: what goes out as well
- * Frames that the kernel dropped because we were too slow are then "imissed".  libpcap cuts frames at 9728 bytes:
+ * Frames that the kernel dropped because we were too slow are then "imissed".  libpcap hands frames over in blocks, up
+ * to some 10 ms late, which is the resolution of times and gaps there.  It cuts frames at 9728 bytes:
  * where the kernel merges segments (GRO, TSO) there are such frames until `ethtool -K eth0 gro off tso off`.
  *
  * Reading stops the worker for some 20 us to copy the figures and then for some 10 us for each 512 flows, between
