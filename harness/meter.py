@@ -10,11 +10,12 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ CARRIES_ETHERNET = (1, 772)     # ARPHRD_ETHER, ARPHRD_LOOPBACK
 IFF_UP = 1
 READY_S = 30.0
 READ_S = 120.0              # a million flows as CSV take some seconds
+TOP_MAX = 100_000           # some 30 MB of JSON; all flows are what the CSV is for
 HANDED_OVER_S = 0.03        # libpcap hands over what came in blocks, some 10 ms later
 LOOK_S = 0.5                # how often the meter is asked while it counts: it may have died
 FCS_BYTES = 4
@@ -79,7 +81,7 @@ def check(arguments: argparse.Namespace) -> None:
     """BadInput or CannotRun for what need not be tried."""
     if not (arguments.seconds is None or 0 < arguments.seconds < float("inf")):
         raise BadInput(f"--seconds {arguments.seconds:g}: must be more than 0")
-    for name, value, low, high in (("top", arguments.top, 0, 1 << 24), ("flows", arguments.flows, 1, 1 << 24),
+    for name, value, low, high in (("top", arguments.top, 0, TOP_MAX), ("flows", arguments.flows, 1, 1 << 24),
                                    ("interval-s", arguments.interval_s, 0.001, 3600)):
         if not low <= value <= high:
             raise BadInput(f"--{name} {value:g}: allowed are {low:g} to {high}")
@@ -139,9 +141,10 @@ def _count(arguments: argparse.Namespace, folder: Path, stack: ExitStack, say: C
     channel.event("ready", READY_S)
     channel.request("arm", READ_S, flow_table=arguments.flows, interval_s=arguments.interval_s)
     where = arguments.interface or arguments.vdev
-    say.print(f"counting on {where}" + (f" for {arguments.seconds:g} s" if arguments.seconds else "")
-              + "; Ctrl-C ends it", markup=False, soft_wrap=True)
-    _wait(channel, arguments.seconds)
+    with _ctrl_c_held():
+        say.print(f"counting on {where}" + (f" for {arguments.seconds:g} s" if arguments.seconds else "")
+                  + "; Ctrl-C ends it", markup=False, soft_wrap=True)
+        _wait(channel, arguments.seconds)
     channel.request("settle", READY_S, silence_s=HANDED_OVER_S, max_s=2 * HANDED_OVER_S)
     ask: dict[str, Any] = {"top": arguments.top, "by": arguments.by}
     if arguments.flows_csv:
@@ -151,15 +154,24 @@ def _count(arguments: argparse.Namespace, folder: Path, stack: ExitStack, say: C
     return {key: value for key, value in reply.items() if key not in ("id", "ok", "meter")}
 
 
-def _wait(channel: Channel, seconds: float | None) -> None:
-    """Until the time is over or Ctrl-C. CellFailed if the meter has died."""
-    end = time.monotonic() + seconds if seconds else float("inf")
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Ctrl-C only waits for who asks for it, so that it comes neither too early nor into the middle of a request."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        while (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, LOOK_S))
-            channel.request("ports", READY_S)
-    except KeyboardInterrupt:
-        print(file=sys.stderr)      # behind the ^C of the terminal
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _wait(channel: Channel, seconds: float | None) -> None:
+    """Until the time is over or Ctrl-C, which is held. CellFailed if the meter has died."""
+    end = time.monotonic() + seconds if seconds else float("inf")
+    while (left := end - time.monotonic()) > 0:
+        if signal.sigtimedwait({signal.SIGINT}, min(left, LOOK_S)):
+            print(file=sys.stderr)      # behind the ^C of the terminal
+            return
+        channel.request("ports", READY_S)
 
 
 # -- for people ------------------------------------------------------------------------------------------------------

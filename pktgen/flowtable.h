@@ -14,7 +14,7 @@
  * 50 to 170 of them instead of 32 to 92 (EPYC 9004, reading the key included).
  *
  * Reading: flowtable_copy() copies FLOW_CHUNK flows.  The worker calls it between two bursts, and so stops counting
- * for some 10 us at a time instead of the tens of ms that a million flows take.  The figures of one flow are of one
+ * for some 5 us at a time instead of the tens of ms that a million flows take.  The figures of one flow are of one
  * instant, those of two flows perhaps that far apart.
  */
 #ifndef VSW_FLOWTABLE_H
