@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, run.json, logs/. Every row
-is flushed the moment it is known, so that a run that dies keeps what it measured.
+"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, run.json, logs/. Every
+row is flushed the moment it is known, so that a run that dies keeps what it measured.
 """
 
 import csv
@@ -160,7 +160,8 @@ def _cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
 def _more(trial: Trial) -> dict[str, Any]:
     """The columns that came later."""
     quantiles = {f"{kind}_{name}_ns": trial.quantile_ns(kind, q)
-                 for kind in ("latency_intended", "ipdv", "departure_gap") for name, q in (("p50", 0.50), ("p99", 0.99))}
+                 for kind in ("latency_intended", "ipdv", "departure_gap")
+                 for name, q in (("p50", 0.50), ("p99", 0.99))}
     return {
         **trial.counts, **quantiles, "pdv_p99_ns": trial.pdv_ns(0.99), "pdv_p999_ns": trial.pdv_ns(0.999),
         "back_to_back_ratio": trial.back_to_back_ratio, "run_delay_ns": trial.tester.get("run_delay_ns"),

@@ -46,7 +46,7 @@ for line in sys.stdin:
                      latency=dict(count=n, min_ns=1000, max_ns=1000, sum_ns=0, bins=[[1000, 1001, n]]))
         streams.append(dict(intended_count=n if s["rate_pps"] else None, sent_count=n, tx_full_count=0,
                             departure_gap=gaps if q.get("gaps") else None, meter=meter if s["rx"] is not None else None))
-    say(id=q["id"], ok=True, streams=streams, tx_span_s=q["duration_s"], clock_error_ppm=0.0, missed_count=0,
+    say(id=q["id"], ok=True, streams=streams, tx_span_s=q["duration_s"] * 1.001, clock_error_ppm=0.0, missed_count=0,
         drained=True, workers=[dict(gap_max_ns=1, stall_ns=2, involuntary_switches=3)])
 """
 VNF = """#!{python}
@@ -87,10 +87,11 @@ def test_every_port_kind_direction_and_size_is_measured(build: Any, runtime: Pat
                             *((kind, way, size) for kind in ("ring", "vhost-user") for way in ("one-way", "two-way")
                               for size in (64, 1024))]
     for (kind, way, size), p in points.items():
-        assert p["max_pps"] == pytest.approx(MAX_PPS * 64 / size / (2 if way == "two-way" else 1), rel=1e-3)
+        assert p["max_pps"] == pytest.approx(MAX_PPS * 64 / size / (2 if way == "two-way" else 1), rel=2e-3)
         if kind != "null":
             slow = p["rate_error_ratio"]
-            assert slow["1000"] == pytest.approx(-0.001, rel=0.01)
+            assert slow["1000"] == pytest.approx(99 / 100 / 1.001 - 1)      # 100 frames have 99 gaps
+            assert slow.get("1000000", -0.001) == pytest.approx(-0.001, rel=0.02)
             assert ("1000000" in slow) == (p["max_pps"] > 1e6) == (p["gap_near_ratio"] is not None)
             assert (p["latency_min_ns"], p["latency_p50_ns"], p["latency_p99_ns"]) == (1000, 1000, 1000)
     assert points["ring", "one-way", 64]["gap_near_ratio"] == pytest.approx(0.98)
@@ -265,7 +266,7 @@ def test_the_command_measures_shows_and_keeps(build: Any, capsys: pytest.Capture
     monkeypatch.setenv("COLUMNS", "200")
     assert cli.main(["calibrate", "--quick"]) == 0
     out = capsys.readouterr().out
-    for word in ("vhost-user", "two-way", "8.000", "98.00 %", "1.0 / 1.0 / 1.0", str(folder / "calibration.json")):
+    for word in ("vhost-user", "two-way", "7.992", "98.00 %", "1.0 / 1.0 / 1.0", str(folder / "calibration.json")):
         assert word in out
     before = os.stat(folder / "calibration.json").st_mtime_ns
     assert cli.main(["calibrate", "--quick", "--if-needed"]) == 0
