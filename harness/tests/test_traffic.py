@@ -62,7 +62,7 @@ def test_a_letter_that_stands_for_nothing_is_named() -> None:
 def test_imix_replaces_the_frame_size_and_its_mean_is_recorded(tmp_path: Path) -> None:
     cell = cell_of(tmp_path, 'imix = "aaaaaaaAAAAg"\nimix_sizes = {A = 570}')
     assert cell.frame_bytes == round((7 * 64 + 4 * 570 + 1518) / 12) == 354
-    assert sent(tmp_path, 'imix = "aaaaaaaAAAAg"\nimix_sizes = {A = 570}')["frame_bytes"] == [64] * 7 + [570] * 4 + [1518]
+    assert stream(cell.traffic, 354, 1, None)["frame_bytes"] == [64] * 7 + [570] * 4 + [1518]
     assert "aaaaaaaAAAAg" in cell.traffic.text and "A=570" in cell.traffic.text
 
 
@@ -221,7 +221,8 @@ def test_what_needs_both_ends_is_not_available_elsewhere(key: str, tmp_path: Pat
 
 
 def test_plan_shows_the_traffic_of_each_direction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write(tmp_path / "t.toml", 'name = "t"\n' + BOTH + '[traffic]\nshape = "poisson"\nimix = "aag"\ndst_port = 80\n')
+    text = '[traffic]\nshape = "poisson"\nimix = "aag"\ndst_port = 80\n'
+    file = write(tmp_path / "t.toml", 'name = "t"\n' + BOTH + text)
     assert cli.main(["plan", str(file)]) == 0
     out = capsys.readouterr().out
     assert words_missing(out, ["imix=aag", "shape=poisson", "direction 0", "direction 1", '"dst_port": 80',
@@ -343,9 +344,9 @@ def test_any_table_is_taken_or_refused_in_a_line(tmp_path: Path) -> None:
     taken = 0
     for _ in range(300):
         keys = r.sample(list(traffic.FIELDS), r.randint(0, 4))
-        values = {key: r.choice([field.default, field.low, field.high, *(field.choices or [0]), "aag", "02:00:00:00:00:01",
-                                 [1], {"file": "a.pcap"}, {"A": 70}, True]) for key in keys
-                  for field in [traffic.FIELDS[key]]}
+        values = {key: r.choice([field.default, field.low, field.high, *(field.choices or [0]), "aag",
+                                 "02:00:00:00:00:01", [1], {"file": "a.pcap"}, {"A": 70}, True])
+                  for key in keys for field in [traffic.FIELDS[key]]}
         table = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
         matrix = {key: field.default for key, field in scenario.MATRIX.items()} | {"topology": ("p2p",)}
         try:
