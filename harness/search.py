@@ -72,6 +72,9 @@ def fixed(search: Search, with_latency: bool) -> Steps:
     for at, done in trials.items():
         results.append(_of_trials(f"rx_pps@{at}", "pps", done, [t.rx_pps for t in done]))
         results += _latency_results(at, done) if with_latency else [_loss(at, done)]
+        if any("replay_gap_error" in t.histograms for t in done):
+            results += [_of_trials(f"replay_gap_error_{name}_ns@{at}", "ns", done,
+                                   [t.quantile_ns("replay_gap_error", q) for t in done]) for name, q in QUANTILES[:2]]
     return results
 
 

@@ -63,7 +63,8 @@ class Request:
     duration_s: float
 
 
-# Histograms of a trial beside latency: who has them, the meter of a stream or its sender.
+# Histograms of a trial beside latency: who has them, the meter of a stream or its sender. `replay_gap_error` is how far
+# the gaps of a replayed file were from the recorded ones.
 METER_HISTOGRAMS = ("latency_intended", "ipdv", "arrival_gap")
 SENDER_HISTOGRAMS = ("departure_gap", "lateness")
 # Counts that are sums over the streams; None where a program does not tell.
@@ -210,6 +211,7 @@ def _histograms(directions: Sequence[Direction]) -> dict[str, Histogram]:
     parts = {"latency": [m["latency"] for m in timed], "latency_intended": [m.get("latency_intended") for m in timed]}
     parts |= {kind: [d.meter.get(kind) for d in directions] for kind in METER_HISTOGRAMS if kind not in parts}
     parts |= {kind: [d.sender.get(kind) for d in directions] for kind in SENDER_HISTOGRAMS}
+    parts["replay_gap_error"] = [(d.sender.get("replay") or {}).get("gap_error") for d in directions]
     return {kind: one for kind, these in parts.items() if (one := stats.merged(these)) is not None}
 
 

@@ -120,7 +120,7 @@ def test_a_replayed_file_brings_its_own_frames(tmp_path: Path) -> None:
     write(tmp_path / "a.pcap", "x")
     text = '[traffic.replay]\nfile = "a.pcap"\ntiming = "rate"\nloop = true'
     cell = cell_of(tmp_path, text)
-    assert cell.replays and "64B" not in cell.id and "1f" not in cell.id
+    assert cell.replays and not cell.has_latency and "64B" not in cell.id and "1f" not in cell.id
     assert stream(cell.traffic, 64, 1, 1e6) == {"rate_pps": 1e6, "replay": {
         "file": str(tmp_path / "a.pcap"), "timing": "rate", "speed": 1.0, "loop": True}}
     assert stream(cell.traffic, 64, 1, 1e3, probe=True) == {"rate_pps": 1e3, "frame_bytes": 64, "flows": 1}
@@ -259,6 +259,17 @@ def test_fixed_rates_are_asked_for_in_rounds() -> None:
     assert asked == [("warmup", 1e3), ("fixed@1000pps", 1e3), ("fixed@1000000pps", 1e6)] + asked[1:3]
     assert results["rx_pps@1000pps"].value == 900 and results["rx_pps@1000pps"].n == 2
     assert results["loss_ratio@1000000pps"].value == pytest.approx(0.1)
+
+
+def test_a_replay_says_how_true_its_gaps_were() -> None:
+    steps = search.run(scenario.Search("fixed", 1, 1.0, 0, (), 1, 1.0, ()), False)
+    assert next(steps).rate_pps is None
+    error = {"count": 1000, "min_ns": 40, "max_ns": 40, "sum_ns": 0, "bins": [[40, 41, 1000]]}
+    with pytest.raises(StopIteration) as done:
+        steps.send(made([direction(1000, 1000, sender={"replay": {"frames": 9, "gap_error": error}})]))
+    assert {r.metric: r.value for r in done.value.value} == {
+        "rx_pps@replay": 1000, "loss_ratio@replay": 0, "replay_gap_error_p50_ns@replay": 40,
+        "replay_gap_error_p99_ns@replay": 40}
 
 
 def test_every_phase_of_a_search_can_be_captured() -> None:
