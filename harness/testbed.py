@@ -190,8 +190,8 @@ class Testbed:
         """Sender and receiver are one process."""
         reply = self._channel(flows[0].tx[0]).request(
             "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
-            drain_s=self._silence_s(), drain_max_s=DRAIN_MAX_S, streams=[self._stream(flow, request, True) for flow in flows],
-            **self._options(request))
+            drain_s=self._silence_s(), drain_max_s=DRAIN_MAX_S,
+            streams=[self._stream(flow, request, True) for flow in flows], **self._options(request))
         return _Counted(reply, [s["meter"] for s in reply["streams"]], _missed(reply), reply["drained"])
 
     def _measure_apart(self, request: Request, flow: Flow) -> "_Counted":
