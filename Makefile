@@ -4,11 +4,15 @@
 #   make bench SUITE=smoke SWITCHES="ovs-dpdk testpmd" TESTBED=my.toml
 #   make test       set up what is missing, run all tests
 #   make figures RUN=results/...
+#   make bench-core             set up what is missing, measure our generator and meter against their bars (as root)
+#   make bench-core FIGURES="1 4" ROUNDS=9
 #   make setup      only set up;  make clean: remove what was built (results are kept)
 
 SUITE ?= quick
 SWITCHES ?=
 TESTBED ?=
+FIGURES ?=
+ROUNDS ?=
 
 bench: setup
 	@./vswbench run scenarios/suites/$(SUITE).toml $(foreach s,$(SWITCHES),--switch $(s)) \
@@ -21,10 +25,13 @@ figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
 	@./vswbench figures "$(RUN)"
 
+bench-core: setup
+	@./vswbench bench core $(foreach f,$(FIGURES),--figure $(f)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 setup:
 	@harness/setup.sh
 
 clean:
 	rm -rf build
 
-.PHONY: bench test figures setup clean
+.PHONY: bench bench-core test figures setup clean

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from harness import bed, figures, host, plan, run, scenario, table
+from harness.bench import command as bench
 from harness.errors import BadInput, CannotRun
 from harness.plan import Cell, Setup
 from harness.switches import SWITCHES
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
     sub = command("figures", _figures, "draw the figures of a run")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
+    bench.arguments(command("bench", bench.do, "benchmarks of vswbench itself, against the tools people use now"))
     return parser
 
 
