@@ -8,7 +8,7 @@ All tools get hugepages, the same kind of port with the same number of descripto
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,8 +199,8 @@ def ours(lab: Lab, program: str, vdevs: Sequence[str], own: Sequence[str] = (), 
         process.stop()
 
 
-class Testpmd:
-    """dpdk-testpmd at work, read through DPDK's telemetry only."""
+class Rival:
+    """Somebody else's DPDK program at work, read through DPDK's telemetry only."""
 
     def __init__(self, process: Process, socket: Path, ports: int) -> None:
         self.process = process
@@ -253,29 +253,34 @@ def rest(seconds: float) -> None:
 
 
 @contextmanager
-def testpmd(lab: Lab, vdevs: Sequence[str], own: Sequence[str], *, cpu: int | None = None, wait: bool = True
-            ) -> Iterator[Testpmd]:
-    """testpmd for the time of the block; it starts forwarding by itself."""
-    name = lab.next_name("testpmd")
+def rival(lab: Lab, tool: str, binary: str, mib: int, vdevs: Sequence[str], own: Sequence[str], *,
+          cpu: int | None = None, wait: bool = True) -> Iterator[Rival]:
+    """A DPDK program that is not ours, for the time of the block; `own` are its options behind the EAL's."""
+    name = lab.next_name(tool)
     prefix = f"vsw-{lab.folder.name[-8:]}-{name}"
     cpu = lab.generator_cpu if cpu is None else cpu
-    argv = [TESTPMD, "--lcores", programs.lcores(cpu, [cpu]), "--in-memory", "--single-file-segments", "--no-pci",
-            "-m", str(TESTPMD_MIB), "--file-prefix", prefix]
+    argv = [binary, "--lcores", programs.lcores(cpu, [cpu]), "--in-memory", "--single-file-segments", "--no-pci",
+            "-m", str(mib), "--file-prefix", prefix]
     for vdev in vdevs:
         argv += ["--vdev", vdev]
-    argv += ["--", "--nb-cores", "1", "--rxd", str(RING_SIZE), "--txd", str(RING_SIZE), "--total-num-mbufs",
-             str(TESTPMD_MBUFS), "--no-lsc-interrupt", "--no-mlockall", *own]
-    process = Process(name, argv, lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)})
+    process = Process(name, [*argv, "--", *own], lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)})
     lab.processes.append(process)
     try:
-        socket = lab.folder / "dpdk" / prefix / "dpdk_telemetry.v2"
-        tool = Testpmd(process, socket, len(vdevs))
+        seen = Rival(process, lab.folder / "dpdk" / prefix / "dpdk_telemetry.v2", len(vdevs))
         if wait:
-            tool.wait_ports()
-        yield tool
+            seen.wait_ports()
+        yield seen
     finally:
         lab.processes.remove(process)
         process.stop()
+
+
+def testpmd(lab: Lab, vdevs: Sequence[str], own: Sequence[str], *, cpu: int | None = None, wait: bool = True
+            ) -> AbstractContextManager[Rival]:
+    """testpmd, which starts forwarding by itself."""
+    common = ["--nb-cores", "1", "--rxd", str(RING_SIZE), "--txd", str(RING_SIZE), "--total-num-mbufs",
+              str(TESTPMD_MBUFS), "--no-lsc-interrupt", "--no-mlockall"]
+    return rival(lab, "testpmd", TESTPMD, TESTPMD_MIB, vdevs, [*common, *own], cpu=cpu, wait=wait)
 
 
 def flowgen(flows: int) -> list[str]:
