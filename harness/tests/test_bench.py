@@ -163,25 +163,25 @@ def test_which_trials_are_clean(stall_ns, is_clean):
     assert pacing.clean({"workers": [{"stall_ns": stall_ns}]}, 1.0) is is_clean
 
 
-def table(counts: list[int], no_room: int = 0, packets: int | None = None) -> dict[str, Any]:
-    return {"packets": sum(counts) + no_room if packets is None else packets,
-            "flows": {"flow_count": len(counts), "no_room_count": no_room,
-                      "top": [{"packets": max(counts, default=0)}]}}
+def off(counts: list[int], no_room: int = 0, more: int = 0) -> float:
+    """Of a meter that saw flows with these counts, and `more` packets than they add up to."""
+    table = {"flow_count": len(counts), "no_room_count": no_room, "top": [{"packets": max(counts)}] if counts else []}
+    return foreign.off(table, sum(counts) + no_room + more, 10, 3)
 
 
 @pytest.mark.parametrize("seen, exact", (
-    (table([3] * 10), True), (table([3] * 9 + [2]), False), (table([3] * 9 + [4]), False), (table([3] * 9), False),
-    (table([3] * 8 + [6]), False), (table([3] * 9, no_room=3), False), (table([2, 4] + [3] * 8), False),
-    (table([]), False), (table([3] * 10, packets=31), False)))
+    (off([3] * 10), True), (off([3] * 9 + [2]), False), (off([3] * 9 + [4]), False), (off([3] * 9), False),
+    (off([3] * 8 + [6]), False), (off([3] * 9, no_room=3), False), (off([2, 4] + [3] * 8), False), (off([]), False),
+    (off([3] * 10, more=1), False)))
 def test_the_count_of_flows_is_exact_only_if_every_flow_is(seen, exact):
-    assert (foreign.off(seen, 10, 3) == 0) is exact
+    assert (seen == 0) is exact
 
 
 def test_random_tables_are_exact_only_if_all_flows_are():
     rng = seeded()
     for _ in range(500):
         counts = [3 if rng.random() < 0.9 else rng.randrange(1, 6) for _ in range(rng.randrange(8, 13))]
-        assert (foreign.off(table(counts), 10, 3) == 0) is (counts == [3] * 10)
+        assert (off(counts) == 0) is (counts == [3] * 10)
 
 
 @pytest.mark.parametrize("flow_count", (1, 1000, 65536, 1_000_000))
@@ -211,6 +211,74 @@ def test_a_generator_that_loses_packets_in_a_ring_is_broken():
     one_core.check_whole({"streams": [{"sent_count": 5, "meter": {"received_count": 5}}]})
     with pytest.raises(CellFailed, match="sent 5 and received 4"):
         one_core.check_whole({"streams": [{"sent_count": 5, "meter": {"received_count": 4}}]})
+
+
+# ---- figures against a pktgen that answers as its contract says ----------------------------------------------------
+
+class Replies:
+    """A pktgen that gives the same reply to every trial, or refuses what it does not know."""
+
+    tsc_hz = 2.4e9
+
+    def __init__(self, answer: dict[str, Any], refusal: str = "") -> None:
+        self.answer, self.refusal, self.asked = answer, refusal, []
+
+    def trial(self, streams, duration_s, **more):
+        self.asked.append(more)
+        return self.answer
+
+    def warmed(self, streams, **more):
+        return self.trial(streams, 1.0, **more)
+
+    def refuses(self, streams, **more):
+        return self.refusal
+
+
+def with_pktgen(monkeypatch: Any, tool: Replies) -> None:
+    monkeypatch.setattr(lab, "ours", lambda *arguments, **more: nullcontext(tool))
+
+
+def gap_reply(gaps: dict[int, int], stall_ns: int) -> dict[str, Any]:
+    return {"streams": [{"departure_gap": {"bins": [[ns, ns + 1, count] for ns, count in gaps.items()]}}],
+            "workers": [{"stall_ns": stall_ns}]}
+
+
+def test_cycles_by_part_are_those_of_the_profile(tmp_path, monkeypatch):
+    tool = Replies({"workers": [{"profile": {"build": 11.5, "pace": 1, "tx": 9, "rx": 8, "meter": 14}}]})
+    with_pktgen(monkeypatch, tool)
+    found = one_core._by_part(a_lab(tmp_path, 3))
+    assert [(r.value, r.n, r.verdict) for r in found] == [(v, 3, "info") for v in (11.5, 1, 9, 8, 14)]
+    assert tool.asked == [{"profile": True}] * 3
+
+
+@pytest.mark.parametrize("tool, why", ((Replies({"workers": [{"profile": None}]}), "has no profile"),
+                                       (Replies({"workers": [{}]}), "has no profile"),
+                                       (Replies({}, "refused 'trial': profile"), "refused")))
+def test_without_a_profile_the_parts_are_na(tmp_path, monkeypatch, tool, why):
+    with_pktgen(monkeypatch, tool)
+    found = one_core._by_part(a_lab(tmp_path, 2))
+    assert len(found) == 5 and all(r.verdict == "n/a" and why in r.reason for r in found)
+
+
+def test_gaps_are_judged_in_clean_trials(tmp_path, monkeypatch):
+    with_pktgen(monkeypatch, Replies(gap_reply({1000: 9950, 1256: 45, 10: 5}, stall_ns=1000)))
+    within, back, share = pacing._gaps(a_lab(tmp_path, 2))
+    assert (within.value, within.verdict, within.n) == (pytest.approx(99.95), "met", 8)
+    assert (back.value, back.verdict) == (pytest.approx(0.05), "met")
+    assert share.value == 100 and within.reason == "8 of 8 trials were clean"
+
+
+def test_gaps_that_are_bad_in_clean_trials_miss(tmp_path, monkeypatch):
+    with_pktgen(monkeypatch, Replies(gap_reply({1000: 980, 3000: 10, 10: 10}, stall_ns=0)))
+    within, back, _ = pacing._gaps(a_lab(tmp_path, 1))
+    assert (within.verdict, back.verdict) == ("missed", "missed")
+
+
+def test_without_a_clean_trial_gaps_are_na(tmp_path, monkeypatch):
+    with_pktgen(monkeypatch, Replies(gap_reply({1000: 1}, stall_ns=10 ** 9)))
+    within, back, share = pacing._gaps(a_lab(tmp_path, 1))
+    assert (within.verdict, back.verdict, share.value) == ("n/a", "n/a", 0)
+    assert within.reason == "0 of 4 trials were clean"
 
 
 # ---- a run of figures ----------------------------------------------------------------------------------------------
