@@ -19,9 +19,10 @@ def measure(the_lab: Lab) -> list[Row]:
     got = the_lab.in_rounds("1 to 10 M flows over net_ring", tools)
     rows = []
     for flows, name in FLOWS:
+        s = "" if flows == 1 else "s"
         cycles, memory = zip(*got[name])
-        rows.append(row(NUMBER, f"cycles a packet sent and received, {name} flows", cycles, CYCLES, at=flows))
-        rows.append(row(NUMBER, f"memory of pktgen, {name} flows", memory, MEMORY, at=flows))
+        rows.append(row(NUMBER, f"cycles a packet sent and received, {name} flow{s}", cycles, CYCLES, at=flows))
+        rows.append(row(NUMBER, f"memory of pktgen, {name} flow{s}", memory, MEMORY, at=flows))
     one, most = FLOWS[0][1], FLOWS[-1][1]
     for index, of_what in ((0, "cycles a packet"), (1, "memory")):
         rows.append(ratio(NUMBER, f"{most} flows : 1 flow, {of_what}", [v[index] for v in got[most]],

@@ -210,8 +210,11 @@ class Rival:
     def counters(self) -> tuple[float, int, int]:
         """Now (s, CLOCK_MONOTONIC), packets received and sent by all ports so far. Now is the middle of the reading."""
         before = time.monotonic()
-        stats = [telemetry.query(str(self._socket), f"/ethdev/stats,{port}") for port in range(self._ports)]
+        stats = self._stats()
         return (before + time.monotonic()) / 2, sum(s["ipackets"] for s in stats), sum(s["opackets"] for s in stats)
+
+    def _stats(self) -> list[Mapping[str, int]]:
+        return [telemetry.query(str(self._socket), f"/ethdev/stats,{port}") for port in range(self._ports)]
 
     def received(self) -> int:
         return self.counters()[1]
@@ -231,8 +234,10 @@ class Rival:
         self.wait_ports(also)
 
         def seen() -> bool:
-            stats = [telemetry.query(str(self._socket), f"/ethdev/stats,{port}") for port in range(self._ports)]
-            return all(s["ipackets"] > 0 for s in stats)
+            try:
+                return all(stats["ipackets"] > 0 for stats in self._stats())
+            except CellFailed:      # it is still starting, or has ended, which wait_until() finds out
+                return False
 
         wait_until(seen, READY_S, f"{self.process.name}: packets on all ports", [self.process, *also])
 
