@@ -103,11 +103,13 @@ class Lab:
 
 
 def waited_s(pid: int) -> float:
-    """How long the threads of a process have been runnable without a CPU (Documentation/scheduler/sched-stats.rst)."""
+    """How long the threads of a process have been runnable without a CPU (Documentation/scheduler/sched-stats.rst), but
+    for those that are to give way."""
     total = 0
     for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         try:
-            total += int(file.read_text().split()[1])
+            if os.sched_getscheduler(int(file.parent.name)) != os.SCHED_IDLE:
+                total += int(file.read_text().split()[1])
         except (OSError, IndexError, ValueError):       # the thread ended, or the kernel does not count
             continue
     return total / 1e9
@@ -240,6 +242,16 @@ class Rival:
                 return False
 
         wait_until(seen, READY_S, f"{self.process.name}: packets on all ports", [self.process, *also])
+
+    def only_workers_count(self) -> None:
+        """Its threads that are no DPDK workers get only the time that nobody else wants (sched(7), SCHED_IDLE): for a
+        rival whose screen and timer threads spin, and which would starve its own worker on the one CPU that it has."""
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                if not (task / "comm").read_text().startswith("rte-worker"):
+                    os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
+            except OSError:     # the thread ended
+                continue
 
     def rx_pps(self, lab: Lab) -> float:
         """Packets received a second, by all ports together."""

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,6 +117,18 @@ def test_a_disturbed_round_is_taken_again_as_a_whole_but_not_for_ever(tmp_path):
 def test_waiting_for_a_cpu_is_seen():
     assert lab.waited_s(os.getpid()) >= 0 and lab.waited_s(2 ** 30) == 0
     assert lab.stolen_s((0,)) >= 0
+
+
+def test_threads_that_give_way_are_not_disturbed(tmp_path):
+    """A thread that is no worker becomes idle-class, and its waiting is nobody's fault."""
+    process = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    try:
+        lab.Rival(SimpleNamespace(pid=process.pid), tmp_path, 1).only_workers_count()
+        assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+        assert lab.waited_s(process.pid) == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_memory_counts_hugepages_too(tmp_path, monkeypatch):
