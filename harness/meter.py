@@ -69,6 +69,9 @@ def main(arguments: argparse.Namespace) -> int:
             reply = _count(arguments, folder, stack, say)
     except CellFailed as failure:       # the folder stays: the log in it is named in the error
         raise CannotRun(str(failure)) from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     if arguments.json:
         print(json.dumps(reply))
