@@ -121,7 +121,11 @@ pace_schedule(struct pace *p)
 	default:
 		return p->start_tsc;
 	}
-	return p->start_tsc + (uint64_t)at;
+	uint64_t due = p->start_tsc + (uint64_t)at;
+	/* a total means that so many are due before the end: rounding, or a sender's turn, takes none of them away */
+	if (due >= p->end_tsc && p->next < p->total && p->total != UINT64_MAX && p->shape != PACE_LIST)
+		return p->end_tsc - 1;
+	return due;
 }
 
 /* A number that is not due before the end, for a schedule that goes on for ever. */

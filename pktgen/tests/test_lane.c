@@ -71,12 +71,13 @@ test_lanes_intend_the_whole(void)
 		enum flow_order order = (enum flow_order)test_below(3);
 		uint32_t flows = 1 + (uint32_t)test_below(round % 2 ? 10 : 1000);
 		double rate_pps = (double)(1 + test_below(round % 4 < 2 ? 10 : 100000));
+		double duration_s = round % 8 < 4 ? 1 : (double)(1 + test_below(100)) / 100;
 		uint64_t sum = 0;
 		uint64_t told = 0;
 		uint32_t n = 0;
 		struct pace whole;
 
-		check(prepare(queues, shape, order, flows, rate_pps, 1) == 0, "%s", error);
+		check(prepare(queues, shape, order, flows, rate_pps, duration_s) == 0, "%s", error);
 		pace_start(&whole, &trial.stream[0].pace, trial.duration_s, clock_hz, 0);
 		for (uint32_t i = 0; i < trial.tx_lanes; i++) {
 			uint32_t before = n;
@@ -84,10 +85,10 @@ test_lanes_intend_the_whole(void)
 			sum += n - before;
 			told += pace_intended(&trial.tx[i].pace);
 		}
-		check(told == whole.total, "%u lanes, %u flows, order %d, shape %d, %g pps: %" PRIu64 " intended of %" PRIu64,
-		      trial.tx_lanes, flows, order, shape, rate_pps, told, whole.total);
-		check(sum == told, "%u lanes, %u flows, order %d, shape %d, %g pps: %" PRIu64 " due, %" PRIu64 " intended",
-		      trial.tx_lanes, flows, order, shape, rate_pps, sum, told);
+		check(told == whole.total, "%u lanes, %u flows, order %d, shape %d, %g pps for %g s: %" PRIu64 " intended of %" PRIu64,
+		      trial.tx_lanes, flows, order, shape, rate_pps, duration_s, told, whole.total);
+		check(sum == told, "%u lanes, %u flows, order %d, shape %d, %g pps for %g s: %" PRIu64 " due, %" PRIu64 " intended",
+		      trial.tx_lanes, flows, order, shape, rate_pps, duration_s, sum, told);
 		trial_free(&trial);
 	}
 	return NULL;
