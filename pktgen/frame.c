@@ -333,6 +333,22 @@ assign_fields(struct frame *f, const struct frame_request *r, const struct layou
 	return 0;
 }
 
+uint32_t
+frame_values(const struct frame_request *r, enum frame_field field)
+{
+	const struct layout l = lay_out(r);
+	unsigned int done = 0;
+
+	for (unsigned int i = 0; i < r->fields && done < 32; i++) {
+		uint32_t left = (r->flows - 1) >> done; /* greatest number that the fields from here on have to hold */
+		unsigned int bits = place_of(r, &l, r->field[i]).bits;
+		if (r->field[i] == field)
+			return RTE_MIN(left, (1u << bits) - 1) + 1;
+		done += bits;
+	}
+	return 1;
+}
+
 /* ---- images --------------------------------------------------------------------------------------------------- */
 
 static int

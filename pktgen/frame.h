@@ -103,6 +103,9 @@ struct frame {
 int frame_build(struct frame *f, const struct frame_request *r, char error[FRAME_ERROR_MAX]);
 void frame_free(struct frame *f);
 
+/* How many values of `field` the flows of a request have, from its base on. */
+uint32_t frame_values(const struct frame_request *r, enum frame_field field);
+
 /* The 16-bit one's complement sum of native words. */
 static inline uint16_t
 frame_fold(uint64_t sum)

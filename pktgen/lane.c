@@ -2,6 +2,7 @@
  *
  * The lanes of a trial: made before, scheduled at its start, freed after.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,14 @@
 #include "clock.h"
 #include "trial.h"
 
-#define SEED_OF_QUEUE UINT64_C(0x9e3779b97f4a7c15)
+/* What a stream's seed is used for, by each of its lanes. */
+enum seed_use { SEED_TIMES, SEED_FLOWS, SEED_USES };
+
+static uint64_t
+seed_of(const struct tx_lane *l, enum seed_use use)
+{
+	return random_branch(l->stream->pace.seed, (uint64_t)l->queue * SEED_USES + use);
+}
 
 static int
 no_memory(char error[TRIAL_ERROR_MAX], const char *what, uint32_t flows)
@@ -70,7 +78,8 @@ prepare_tx(struct trial *t, struct tx_lane *l, struct stream *s, uint16_t queue,
 	if ((t->gaps && (l->gap_ns == NULL || (paced && l->lateness_ns == NULL))) ||
 	    (replay && paced && l->gap_error_ns == NULL) ||
 	    series_init(&l->series, t->interval_s, t->duration_s + t->drain_max_s) != 0 ||
-	    floworder_init(&l->order, s->order, s->headers.flows, queue, senders, s->zipf_exponent, s->pace.seed) != 0)
+	    floworder_init(&l->order, s->order, s->headers.flows, queue, senders, s->zipf_exponent,
+			   seed_of(l, SEED_FLOWS)) != 0)
 		return no_memory(error, "the order", s->headers.flows);
 	return 0;
 }
@@ -131,6 +140,30 @@ trial_prepare(struct trial *t, char error[TRIAL_ERROR_MAX])
 	return rc;
 }
 
+/* Lanes take turns, but not so late that the last of a lane's packets would be due after the end: a lane's part of the
+ * total is a whole number, so it may be a fraction of a packet more than its rate gives. */
+static double
+phase_of(const struct trial *t, const struct tx_lane *l, const struct pace_request *r)
+{
+	const double turn = (double)l->queue / l->order.step;
+	const double last = (double)r->total - 1;
+	double due = last;                        /* in packets of the mean rate, before the phase */
+	double room = r->rate_pps * t->duration_s; /* likewise */
+	double unit = 1;
+
+	if (r->shape == PACE_POISSON)
+		return turn;
+	if (r->shape == PACE_RAMP)
+		room = (r->ramp_from_pps + r->rate_pps) / 2 * t->duration_s;
+	if (r->shape == PACE_BURST) {
+		double inner = r->burst_pps > 0 ? r->rate_pps / r->burst_pps : 0;
+		double in_burst = fmod(last, r->burst_frames);
+		due = last - in_burst + in_burst * inner;
+		unit = r->burst_frames;
+	}
+	return fmax(0, fmin(turn, (room - due) / unit - 1e-6));
+}
+
 /* What of the stream's schedule is this lane's: rate and total in proportion to its flows. */
 static struct pace_request
 share_of(const struct trial *t, const struct tx_lane *l, double before)
@@ -138,18 +171,20 @@ share_of(const struct trial *t, const struct tx_lane *l, double before)
 	struct pace_request r = l->stream->pace;
 	struct pace whole;
 
+	r.seed = seed_of(l, SEED_TIMES);
 	if (r.shape == PACE_SATURATE || r.shape == PACE_LIST || l->order.step == 1)
 		return r;
 	pace_start(&whole, &r, t->duration_s, clock_hz, t->start_tsc);
-	if (whole.total != UINT64_MAX) { /* floors of running sums add up to the whole */
+	if (whole.total != UINT64_MAX) { /* floors of running sums add up to the whole; the term is that of pace.c */
 		double after = l->queue + 1u == l->order.step ? 1 : before + l->order.share;
-		r.total = (uint64_t)((double)whole.total * after) - (uint64_t)((double)whole.total * before);
+		r.total = (uint64_t)((double)whole.total * after + 1e-6) - (uint64_t)((double)whole.total * before + 1e-6);
+		if (r.total == 0)
+			r.total = PACE_NOTHING;
 	}
-	r.phase = (double)l->queue / l->order.step;
-	r.seed += SEED_OF_QUEUE * l->queue;
 	r.rate_pps *= l->order.share;
 	r.ramp_from_pps *= l->order.share;
 	r.burst_pps *= l->order.share;
+	r.phase = phase_of(t, l, &r);
 	return r;
 }
 

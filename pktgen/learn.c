@@ -15,17 +15,17 @@ static struct frame_request
 reversed(const struct frame_request *r)
 {
 	struct frame_request back = *r;
-	bool many = false;
 
 	back.src_mac = r->dst_mac;
 	back.dst_mac = r->src_mac;
 	memcpy(back.src_ip, r->dst_ip, sizeof(back.src_ip));
 	memcpy(back.dst_ip, r->src_ip, sizeof(back.dst_ip));
-	for (unsigned int i = 0; i < r->fields; i++)
-		many |= r->field[i] == FIELD_DST_MAC;
 	back.fields = 1;
 	back.field[0] = FIELD_SRC_MAC;
-	back.flows = many ? r->flows : 1;
+	back.flows = frame_values(r, FIELD_DST_MAC);
+	back.sizes = 1;
+	for (unsigned int i = 1; i < r->sizes; i++)
+		back.size[0] = RTE_MIN(back.size[0], r->size[i]);
 	return back;
 }
 
@@ -62,7 +62,8 @@ teach(struct learning *l, const struct stream *s, const struct frame *f, uint32_
 	struct rte_mempool *pool = l->trial->ports->rx_pool; /* its buffers need not be zeros */
 	const struct frame_image *image = f->image;
 
-	for (uint32_t i = 0; i < l->count * flows; i++) {
+	for (uint64_t i = 0; i < (uint64_t)l->count * flows; i++) {
+		const uint32_t flow = (uint32_t)(i % flows);
 		struct rte_mbuf *m;
 		uint64_t sum;
 		if (burst_alloc(pool, &m, 1) != 0)
@@ -72,8 +73,9 @@ teach(struct learning *l, const struct stream *s, const struct frame *f, uint32_
 		m->pkt_len = image->mbuf_bytes;
 		memset(p, 0, image->mbuf_bytes);
 		memcpy(p, image->bytes, RTE_MIN((size_t)image->mbuf_bytes, sizeof(image->bytes)));
-		sum = f->varies > 0 ? frame_set_flow(f, image, p, i % flows) : image->l4_sum;
-		stamp_write(p + f->stamp_offset, l->trial->epoch, stamp_flow(STAMP_STREAM_LEARNING, i % flows), i / flows);
+		sum = f->varies > 0 ? frame_set_flow(f, image, p, flow) : image->l4_sum;
+		stamp_write(p + f->stamp_offset, l->trial->epoch, stamp_flow(STAMP_STREAM_LEARNING, flow),
+			    (uint32_t)(i / flows));
 		stamp_write_time(p + f->stamp_offset, rte_rdtsc(), 0);
 		frame_finish(f, p, sum);
 		if (!send_one(l->trial->ports, s->rx_port, m)) {

@@ -2,6 +2,7 @@
 #include "pace.h"
 
 #include <math.h>
+#include <rte_common.h>
 #include <string.h>
 
 #include "random.h"
@@ -28,9 +29,10 @@ start_list(struct pace *p, const struct pace_request *r, double tsc_hz)
 	p->list_count = r->list_count;
 	p->list_stride = r->list_stride;
 	p->list_ticks = r->list_scale * tsc_hz * 1e-9;
-	/* a round ends one mean gap after its last packet, so that the next one does not begin back to back */
+	/* a round ends one mean gap after its last packet, so that the next one does not begin back to back; if no two packets
+	 * are apart, a second after it: rounds must take time */
 	double last = list_time(p, r->list_count - 1);
-	double gap = r->list_count > 1 ? last / (double)(r->list_count - 1) : 1e9;
+	double gap = last > 0 ? last / (double)(r->list_count - 1) : 1e9;
 	p->list_span = (last + gap) * p->list_ticks;
 	p->total = r->list_loop ? UINT64_MAX : r->list_count;
 }
@@ -75,6 +77,11 @@ pace_start(struct pace *p, const struct pace_request *r, double duration_s, uint
 		start_list(p, r, hz);
 		break;
 	}
+	if (r->total == PACE_NOTHING) {
+		p->total = 0;
+		p->next_due = UINT64_MAX;
+		return;
+	}
 	p->next_due = pace_schedule(p);
 }
 
@@ -114,15 +121,43 @@ pace_schedule(struct pace *p)
 	default:
 		return p->start_tsc;
 	}
-	return p->start_tsc + (uint64_t)at;
+	uint64_t due = p->start_tsc + (uint64_t)at;
+	/* a total means that so many are due before the end: rounding, or a sender's turn, takes none of them away */
+	if (due >= p->end_tsc && p->next < p->total && p->total != UINT64_MAX && p->shape != PACE_LIST)
+		return p->end_tsc - 1;
+	return due;
 }
 
+/* A number that is not due before the end, for a schedule that goes on for ever. */
+static uint64_t
+beyond_end(const struct pace *p)
+{
+	double rounds = (double)(p->end_tsc - p->start_tsc) / p->list_span;
+
+	return ((uint64_t)rounds + 2) * p->list_count;
+}
+
+/* All schedules but Poisson's can be asked for any packet: the first that is not due before the end is searched for, since
+ * there may be billions. */
 uint64_t
 pace_intended(struct pace *p)
 {
 	if (p->shape == PACE_SATURATE)
 		return UINT64_MAX;
-	while (p->next_due < p->end_tsc)
+	while (p->shape == PACE_POISSON && p->next_due < p->end_tsc)
 		pace_advance(p);
-	return p->next;
+	if (p->next_due >= p->end_tsc)
+		return p->next;
+	uint64_t due = p->next; /* before the end, and `high` is not */
+	uint64_t high = p->total != UINT64_MAX ? p->total : RTE_MAX(beyond_end(p), due + 1);
+	while (high - due > 1) {
+		p->next = due + (high - due) / 2;
+		if (pace_schedule(p) < p->end_tsc)
+			due = p->next;
+		else
+			high = p->next;
+	}
+	p->next = high;
+	p->next_due = UINT64_MAX;
+	return high;
 }

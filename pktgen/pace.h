@@ -18,6 +18,8 @@
 
 enum pace_shape { PACE_SATURATE, PACE_CONSTANT, PACE_BURST, PACE_RAMP, PACE_POISSON, PACE_LIST };
 
+#define PACE_NOTHING UINT64_MAX /* as a total: the share of a sender whose flows get no packet */
+
 /* What is asked for. */
 struct pace_request {
 	enum pace_shape shape;
@@ -27,7 +29,7 @@ struct pace_request {
 	double burst_pps;
 	uint64_t seed;
 	double phase;           /* of a period, 0..1: several senders of one stream take turns */
-	uint64_t total;         /* packets to intend; 0: floor(rate x duration) */
+	uint64_t total;         /* packets to intend; 0: floor(rate x duration) and at least 1; or PACE_NOTHING */
 	const uint64_t *list_ns; /* list: due times from its start, ascending, the first of them; borrowed */
 	uint64_t list_count;
 	uint64_t list_stride;   /* bytes from one time to the next */

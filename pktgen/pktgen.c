@@ -147,6 +147,26 @@ measure(struct pktgen *g, json_t *reply, char error[CONTROL_ERROR_MAX])
 	return write_files(g, reply, error);
 }
 
+/* A queue has one sender: streams that share a port may be sent only by the same worker there. */
+static int
+check_senders(const struct pktgen *g, char error[CONTROL_ERROR_MAX])
+{
+	const struct trial *t = &g->trial;
+
+	for (uint32_t i = 0; i < t->tx_lanes; i++) {
+		for (uint32_t k = 0; k < i; k++) {
+			if (t->tx[i].stream->tx_port != t->tx[k].stream->tx_port || t->tx[i].queue != t->tx[k].queue ||
+			    i % g->senders == k % g->senders)
+				continue;
+			snprintf(error, CONTROL_ERROR_MAX, "tx: several streams send by queue %u of port %u, and of %u senders not the "
+							   "same would do it: start pktgen with --senders 1", t->tx[i].queue,
+				 t->tx[i].stream->tx_port, g->senders);
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int
 cmd_trial(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
 {
@@ -155,7 +175,9 @@ cmd_trial(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 
 	if (request_trial(t, &g->files, &g->program.ports, request, error) != 0 || trial_prepare(t, error) != 0)
 		return -1;
-	int rc = open_capture(g, error);
+	int rc = check_senders(g, error);
+	if (rc == 0)
+		rc = open_capture(g, error);
 	if (rc == 0)
 		rc = measure(g, reply, error);
 	if (t->capture != NULL)
@@ -201,9 +223,9 @@ main(int argc, char **argv)
 
 	program_start(&g.program, "pktgen", argc, argv, own);
 	g.senders = chosen_senders > 0 ? chosen_senders : RTE_MAX(1u, g.program.workers / 2);
-	if (g.program.workers > 1 && g.senders >= g.program.workers) {
-		fprintf(stderr, "pktgen: --senders %u leaves none of the %u workers to receive\n", g.senders,
-			g.program.workers);
+	if (g.senders > 1 && g.senders >= g.program.workers) {
+		fprintf(stderr, "pktgen: --senders %u of %u workers leaves none to receive: allowed are 1 to %u\n", g.senders,
+			g.program.workers, RTE_MAX(2u, g.program.workers) - 1);
 		return EXIT_BAD_ARGUMENTS;
 	}
 	for (unsigned int i = 0; i < g.program.workers; i++) {

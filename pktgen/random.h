@@ -25,6 +25,17 @@ random_scale(uint32_t bits, uint32_t n)
 	return (uint32_t)((uint64_t)bits * n >> 32);
 }
 
+/* A seed for one use, number `branch`, of a request's seed: numbers of different branches know nothing of each other.  Sums
+ * of seeds will not do: seed + k * the increment above gives the same numbers, k later. */
+static inline uint64_t
+random_branch(uint64_t seed, uint64_t branch)
+{
+	uint64_t state = seed;
+
+	state = random_next(&state) ^ branch;
+	return random_next(&state);
+}
+
 /* In (0, 1]. */
 static inline double
 random_unit(uint64_t *state)

@@ -6,6 +6,7 @@
 #define WINDOW_TOTAL_BITS (UINT64_C(1) << 24) /* 2 MiB of bits over all flows */
 #define WINDOW_MAX (1u << 20)
 #define WINDOW_MIN 64u
+#define COUNTED UINT32_MAX /* `missing` of a flow that seq_merge() has told of */
 
 static uint64_t
 window_bytes(const struct seq *s)
@@ -125,8 +126,11 @@ seq_merge(struct seq *to, const struct seq *from)
 	for (uint32_t i = 0; i < to->flows && i < from->flows; i++) {
 		if (from->flow[i].next == 0)
 			continue;
-		both += to->flow[i].next != 0;
-		to->flow[i].next += from->flow[i].next; /* seen, for a third part */
+		if (to->flow[i].next != 0 && to->flow[i].missing != COUNTED) {
+			both++;
+			to->flow[i].missing = COUNTED;
+		}
+		to->flow[i].next = 1; /* seen, for a third part */
 	}
 	to->unique_count += from->unique_count;
 	to->duplicate_count += from->duplicate_count;

@@ -67,7 +67,8 @@ seq_add(struct seq *s, uint32_t flow, uint32_t seq)
 }
 
 /* Adds the counts of `from` to `to`: two parts of one stream, received by two workers.  Gives the number of flows
- * that both have seen: of those neither duplicates nor reordering can be told. */
+ * that both have seen and no merge into `to` has counted before: of those neither duplicates nor reordering can be
+ * told.  From then on `to` accounts no more packets. */
 uint32_t seq_merge(struct seq *to, const struct seq *from);
 
 #endif

@@ -197,6 +197,65 @@ test_recordings(void)
 	return NULL;
 }
 
+/* Packets of the schedule before its end, one by one; at most `most`. */
+static uint64_t
+count_due(struct pace p, uint64_t most)
+{
+	while (p.next < most && p.next_due < p.end_tsc)
+		pace_advance(&p);
+	return p.next;
+}
+
+/* However the sender got on, what was intended is what a sender that misses nothing would have sent. */
+static const char *
+test_what_was_intended_is_found_exactly(void)
+{
+	static const enum pace_shape shapes[] = {PACE_CONSTANT, PACE_BURST, PACE_RAMP, PACE_POISSON, PACE_LIST};
+
+	for (int round = 0; round < 3000; round++) {
+		uint64_t times[8] = {0};
+		uint32_t frames = 1 + (uint32_t)test_below(8);
+		for (uint32_t i = 1; i < frames; i++)
+			times[i] = times[i - 1] + test_below(round % 2 ? 3 : 2000);
+		struct pace_request r = {.shape = shapes[test_below(5)], .rate_pps = 1 + (double)test_below(30000),
+					 .ramp_from_pps = (double)test_below(30000), .burst_frames = 1 + (uint32_t)test_below(40),
+					 .seed = test_random(), .list_ns = times, .list_count = frames,
+					 .list_stride = sizeof(times[0]), .list_scale = 1 + (double)test_below(1000),
+					 .list_loop = test_below(2) == 0};
+		struct pace p;
+		uint64_t due[32];
+
+		r.burst_pps = test_below(2) ? r.rate_pps * (1 + (double)test_below(5)) : 0;
+		pace_start(&p, &r, 0.01, 2400000000, test_random() >> 8);
+		for (uint64_t calls = test_below(4); calls > 0; calls--)
+			pace_take(&p, p.start_tsc + test_below(30000000), 32, due);
+		uint64_t want = count_due(p, 1000000);
+		if (want < 1000000)
+			check(pace_intended(&p) == want, "shape %d: %" PRIu64 ", not %" PRIu64, r.shape, p.next, want);
+		check(pace_take(&p, UINT64_MAX, 32, due) == 0 || want == 1000000, "shape %d: more is due", r.shape);
+	}
+	return NULL;
+}
+
+/* Rounds take time even if no two frames of the recording are apart, and billions of rounds do not have to be counted. */
+static const char *
+test_recordings_without_gaps(void)
+{
+	const uint64_t times[] = {0, 0, 0, 1};
+	struct pace_request r = {.shape = PACE_LIST, .list_ns = times, .list_count = 3, .list_stride = sizeof(times[0]),
+				 .list_scale = 1, .list_loop = true};
+	struct pace p;
+
+	pace_start(&p, &r, 10, 1000000000, 5);
+	check(pace_intended(&p) == 30, "10 rounds of 3 frames at one time are %" PRIu64, p.next);
+	r.list_count = 4;
+	r.list_scale = 1e-6;
+	pace_start(&p, &r, 1, 1000000000, 5);
+	uint64_t n = pace_intended(&p);
+	check(fabs((double)n / 3e15 - 1) < 1e-6, "4 frames in 1 ns, a million times as fast: %" PRIu64, n);
+	return NULL;
+}
+
 /* What comes too late is given up, and counted. */
 static const char *
 test_giving_up(void)
@@ -252,6 +311,8 @@ main(int argc, char **argv)
 		TEST(test_poisson_is_poisson),
 		TEST(test_bursts_and_ramps),
 		TEST(test_recordings),
+		TEST(test_what_was_intended_is_found_exactly),
+		TEST(test_recordings_without_gaps),
 		TEST(test_giving_up),
 		TEST(test_saturation_has_no_limit),
 		TEST(test_products_that_are_not_exact_in_binary),

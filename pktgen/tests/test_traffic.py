@@ -1,409 +1,398 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""meter on traffic that is not ours: made by scapy, and read again by its dissectors, which know nothing of ours."""
+"""What pktgen puts on the wire, read from a pcap file by scapy and by tshark: header stacks, sizes, checksums, flows and
+their order, learning frames, recordings.  One program sends all trials into one file; where a trial's frames begin in it
+follows from the counts of those before.
+"""
 
 import collections
 import csv
-import ctypes
-import json
-import os
+import ipaddress
+import itertools
 import shutil
-import signal
-import socket
 import subprocess
-import time
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from coretest import Program, pcap_record, seeded
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
-from scapy.layers.l2 import ARP, LLC, Dot1AD, Dot1Q, Dot3, Ether
-from scapy.layers.sctp import SCTP
-from test_meter import armed, metered
+from coretest import LEARNING, MAGIC, Program, Stamp, read_pcap, seeded, write_pcap
+from scapy.contrib.gtp import GTP_U_Header
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
+from scapy.layers.vxlan import VXLAN
+
+IMIX = [64] * 7 + [594] * 4 + [1518]
+JUMBO = 9216
+FLOWS = 40
 
 
-def tags(rng):
-    """No, one or two VLAN tags, as a list of layers."""
-    one = Dot1Q(vlan=rng.choice((0, 1, 5, 4095)), prio=rng.randrange(8))
-    return rng.choice(([], [], [one], [Dot1AD(vlan=rng.choice((5, 9))), one], [Dot1Q(vlan=5), one]))
+def stack(vlan: list[int], ip: int, l4: str, tunnel: str) -> tuple[str, dict[str, Any]]:
+    fields = {"none": "dst_ip", "vxlan": "vni", "gtpu": "teid"}[tunnel]
+    name = "-".join(["eth", *["vlan"] * len(vlan), *([] if tunnel == "none" else [tunnel]), f"ip{ip}", l4])
+    return name, {"vlan": vlan, "ip": ip, "l4": l4, "tunnel": tunnel, "udp_checksum": True, "flows": FLOWS,
+                  "frame_bytes": [200, 1518, 173, 9216], "src_port": 65532, "flow_fields": ["src_port", fields]}
 
 
-def ipv4(rng):
-    ip = IP(src=f"10.0.0.{rng.randrange(3)}", dst=f"10.1.{rng.randrange(3)}.1", id=rng.getrandbits(16))
-    if rng.random() < 0.2:
-        ip.options = [b"\x01" * 4 * rng.randint(1, 10)]
-    return ip
+STACKS = dict(stack(*s) for s in itertools.product(([], [100], [200, 300]), (4, 6), ("udp", "tcp"),
+                                                    ("none", "vxlan", "gtpu")))
+SIZES = {f"size {n}": {"frame_bytes": n} for n in (64, 65, 66, 67, 1500, 1518, 2048, 2049, 9000, JUMBO)} | {
+    "imix": {"frame_bytes": IMIX}, "big and small": {"frame_bytes": [JUMBO, 64, 65, JUMBO]},
+    "1024 sizes": {"frame_bytes": list(range(64, 64 + 1024))}}
+ADDRESSES = {
+    "addresses": {"src_mac": "02:aa:bb:cc:dd:00", "dst_mac": "06:11:22:33:44:55", "src_ip": "10.1.2.3", "flows": 16,
+                  "dst_ip": "172.16.255.250", "src_port": 0, "dst_port": 54, "flow_fields": ["dst_ip", "src_mac"]},
+    "IPv6 addresses": {"ip": 6, "frame_bytes": 100, "src_ip": "2001:db8::ffff:fff0", "dst_ip": "fe80::1",
+                       "flows": 16, "flow_fields": ["src_ip"]},
+    "tags": {"vlan": [5, 4079], "frame_bytes": 100, "flows": 16, "flow_fields": ["vlan"]},
+    "destinations": {"flows": 32, "flow_fields": ["src_port", "dst_mac"], "src_port": 65534},
+}
+ORDERS = {f"{order} {seed} {n}": {"flow_order": order, "seed": seed, "flows": 50, "rate_pps": 60000, "zipf_exponent": 1.2}
+          for order in ("random", "zipf") for seed, n in ((5, "a"), (5, "b"), (6, "a"))}
+CASES = STACKS | SIZES | ADDRESSES | ORDERS | {
+    "no checksum": {"udp_checksum": False, "flows": 20},
+    "increment": {"flows": 7},
+}
 
 
-def ipv6(rng):
-    ip = IPv6(src=f"2001:db8::{rng.randrange(3)}", dst=f"2001:db8:1::{rng.randrange(3):x}", fl=rng.getrandbits(20))
-    for extension in (IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt()):
-        if rng.random() < 0.2:
-            ip = ip / extension
-    return ip
+@dataclass
+class Sent:
+    """What one case put into the file."""
+
+    request: dict[str, Any]
+    reply: dict[str, Any]
+    frames: list[bytes]
+    first: int                  # number in the file, from 0
+    records: list[dict[str, str]]
+
+    @property
+    def headers(self) -> int:
+        """Bytes before the stamp, by what the standards say."""
+        r = self.request
+        inner = (40 if r.get("ip") == 6 else 20) + (20 if r.get("l4") == "tcp" else 8)
+        outer = {"none": 0, "vxlan": 20 + 8 + 8 + 14, "gtpu": 20 + 8 + 8}[r.get("tunnel", "none")]
+        return 14 + 4 * len(r.get("vlan", [])) + outer + inner
+
+    @property
+    def stamps(self) -> list[Stamp]:
+        return [Stamp.unpack(f, self.headers) for f in self.frames]
+
+    @property
+    def flows(self) -> list[int]:
+        return [s.flow for s in self.stamps]
 
 
-def transport(rng):
-    sport, dport = rng.choice((0, 53, 40000)), rng.choice((0, 443, 65535))
-    return rng.choice((UDP(sport=sport, dport=dport), TCP(sport=sport, dport=dport), SCTP(sport=sport, dport=dport)))
+@dataclass
+class Wire:
+    path: Any
+    sent: dict[str, Sent]
+    learned: list[bytes]
+    learned_count: int
 
 
-def fragment(rng, ip):
-    """A later fragment, whose payload looks like ports."""
-    offset = rng.randint(1, 8191)
-    if IPv6 in ip:
-        return ip / IPv6ExtHdrFragment(offset=offset, m=rng.randrange(2), nh=17) / rng.randbytes(40)
-    ip.frag, ip.proto = offset, 17
-    return ip / rng.randbytes(40)
+@pytest.fixture(scope="module")
+def wire(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wire")
+    path = folder / "sent.pcap"
+    replies = {}
+    with Program("pktgen", "--frame-max", str(JUMBO), vdevs=[f"net_pcap0,tx_pcap={path}"], idle="yield") as pktgen:
+        for epoch, (name, case) in enumerate(CASES.items()):
+            request = {"tx": 0, "rx": 0, "rate_pps": 10000} | case
+            replies[name] = pktgen.do("trial", epoch=epoch, duration_s=0.02, drain_s=0, streams=[request],
+                                      flow_records=str(folder / f"{epoch}.csv"))["streams"][0]
+        learned = pktgen.do("learn", epoch=9, count=2, streams=[{"tx": 0, "rx": 0} | ADDRESSES["destinations"]])
+        pktgen.end()
+    frames = read_pcap(path)
+    sent = {}
+    at = 0
+    for epoch, (name, reply) in enumerate(replies.items()):
+        with open(folder / f"{epoch}.csv", newline="", encoding="ascii") as file:
+            records = list(csv.DictReader(file))
+        sent[name] = Sent(CASES[name], reply, frames[at:at + reply["sent_count"]], at, records)
+        assert {s.epoch for s in sent[name].stamps} == {epoch}, name
+        at += reply["sent_count"]
+    return Wire(path, sent, frames[at:], learned["sent_count"])
 
 
-def first_fragment(rng, ip):
-    if IPv6 in ip:
-        return ip / IPv6ExtHdrFragment(offset=0, m=1) / transport(rng) / rng.randbytes(40)
-    ip.flags = "MF"
-    return ip / transport(rng) / rng.randbytes(40)
+@pytest.mark.parametrize("name", CASES)
+def test_stamps_sizes_and_records(wire, name):
+    case = wire.sent[name]
+    sizes = case.request.get("frame_bytes", 64)
+    order = itertools.cycle(sizes if isinstance(sizes, list) else [sizes])
+    next_seq = collections.Counter()
+    assert len(case.frames) > 20
+    for frame, stamp, size in zip(case.frames, case.stamps, order):
+        assert len(frame) == size - 4
+        assert (stamp.magic, stamp.stream) == (MAGIC, 0) and stamp.flow < case.request.get("flows", 1)
+        assert stamp.seq == next_seq[stamp.flow], "numbers of a flow are consecutive from 0"
+        next_seq[stamp.flow] += 1
+        assert not any(frame[case.headers + 18:]), "behind the stamp come zeros"
+    assert {int(r["flow"]): int(r["sent_count"]) for r in case.records if r["sent_count"] != "0"} == dict(next_seq)
+    assert len(case.records) == case.request.get("flows", 1)
+    assert all(r["received_count"] == "0" and r["lost_count"] == r["sent_count"] and r["latency_min_ns"] == ""
+               for r in case.records)
 
 
-def random_frame(rng) -> bytes:
-    ether = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
-    for tag in tags(rng):
-        ether = ether / tag
-    kind = rng.randrange(12)
-    ip = rng.choice((ipv4, ipv6))(rng)
-    if kind < 6:
-        packet = ether / ip / transport(rng) / rng.randbytes(rng.choice((0, 18, 700)))
-    elif kind == 6:
-        packet = ether / ip / (ICMPv6EchoRequest() if IPv6 in ip else ICMP())
-    elif kind == 7:
-        packet = ether / fragment(rng, ip)
-    elif kind == 8:
-        packet = ether / first_fragment(rng, ip)
-    elif kind == 9:
-        packet = ether / ARP()
-    elif kind == 10:
-        packet = Dot3(dst="01:80:c2:00:00:00", src="02:00:00:00:00:01") / LLC() / rng.randbytes(35)
-    else:
-        packet = ether / Dot1Q(vlan=77) / Dot1Q(vlan=78) / IP() / UDP()     # more tags than are read, mostly
-    whole = bytes(packet).ljust(60, b"\0")      # padded as on a wire
-    return whole[:rng.randint(1, len(whole) - 1)] if rng.random() < 0.08 else whole
-
-
-def as_scapy_sees_it(frame: bytes) -> tuple:
-    """The flow of a frame, as a tuple (kind, vlan ids, what else it has)."""
-    if len(frame) < 14:
-        return "malformed", (), 0
+def rebuilt(frame: bytes) -> bytes:
+    """The frame as scapy would have sent it: every length and every checksum is its own, but where there is none."""
     packet = Ether(frame)
-    if isinstance(packet, Dot3):
-        return "non-IP", (), 0
-    vlans, layer, ether_type = [], packet, packet.type
-    while ether_type in (0x8100, 0x88A8) and len(vlans) < 2:
-        if not isinstance(layer.payload, (Dot1Q, Dot1AD)) or len(bytes(layer.payload.original)) < 4:
-            return "malformed", tuple(vlans), ether_type
+    layer = packet
+    while layer:
+        if isinstance(layer, (IP, TCP)) or (isinstance(layer, UDP) and layer.chksum):
+            del layer.chksum
+        for name in ("len", "plen"):
+            if isinstance(layer, (IP, UDP, IPv6)) and name in layer.fields:
+                delattr(layer, name)
+        if isinstance(layer, GTP_U_Header):
+            del layer.length
         layer = layer.payload
-        vlans.append(layer.vlan)
-        ether_type = layer.type
-    vlans = tuple(vlans)
-    malformed = "malformed", vlans, ether_type
-    if ether_type not in (0x0800, 0x86DD):
-        return "non-IP", vlans, ether_type
-    rest = frame[14 + 4 * len(vlans):]
-    if ether_type == 0x0800:
-        if len(rest) < 20 or len(rest) < (rest[0] & 15) * 4:
-            return malformed
-        ip = IP(rest)
-        ends = (ip.src, ip.dst, ip.proto)
-        if ip.frag:
-            return "IPv4 fragment", vlans, *ends
-        return with_ports(rest[ip.ihl * 4:ip.len], malformed, "IPv4", vlans, ends)
-    if len(rest) < 40:
-        return malformed
-    ip = IPv6(rest[:40])
-    after, header = rest[40:40 + ip.plen], ip.nh
-    while header in (0, 60, 44):
-        length = 8 if header == 44 else (after[1] + 1) * 8 if len(after) > 1 else 8
-        if len(after) < length:
-            return malformed
-        later = header == 44 and IPv6ExtHdrFragment(after).offset > 0
-        header, after = after[0], after[length:]
-        if later:
-            return "IPv6 fragment", vlans, ip.src, ip.dst, header
-    return with_ports(after, malformed, "IPv6", vlans, (ip.src, ip.dst, header))
+    return bytes(packet)
 
 
-def with_ports(segment: bytes, malformed: tuple, kind: str, vlans: tuple, ends: tuple) -> tuple:
-    if ends[2] not in (6, 17, 132):
-        return kind, vlans, *ends, None, None
-    if len(segment) < 4:
-        return malformed
-    udp = UDP(segment[:4] + bytes(4))
-    return kind, vlans, *ends, udp.sport, udp.dport
+def of_each_flow_and_size(case: Sent) -> list[bytes]:
+    """One frame of each kind that there is; scapy is slow."""
+    return list({(flow, len(frame)): frame for flow, frame in zip(case.flows, case.frames)}.values())[:60]
 
 
-Seen = collections.namedtuple("Seen", "packets bytes smallest largest")
+@pytest.mark.parametrize("name", STACKS)
+def test_scapy_reads_the_stack(wire, name):
+    case = wire.sent[name]
+    r = case.request
+    for frame in of_each_flow_and_size(case):
+        assert rebuilt(frame) == frame
+        packet = Ether(frame)
+        tags = [t.vlan for t in (packet.getlayer(Dot1AD), packet.getlayer(Dot1Q)) if t is not None]
+        assert tags == r["vlan"]
+        assert (VXLAN in packet) == (r["tunnel"] == "vxlan") and (GTP_U_Header in packet) == (r["tunnel"] == "gtpu")
+        if r["tunnel"] != "none":
+            assert packet[UDP].chksum == 0 and packet[IP].proto == 17
+        last = packet.lastlayer()
+        segment = last.underlayer
+        assert type(segment) is (TCP if r["l4"] == "tcp" else UDP)
+        assert type(segment.underlayer) is (IPv6 if r["ip"] == 6 else IP)
+        assert segment.chksum != 0
+        assert bytes(last) == frame[case.headers:]
 
 
-def flows_of(frames) -> dict[tuple, Seen]:
-    lengths = collections.defaultdict(list)
-    for frame in frames:
-        lengths[as_scapy_sees_it(frame)].append(len(frame))
-    return {flow: Seen(len(n), sum(n), min(n), max(n)) for flow, n in lengths.items()}
+def tuple_of(frame: bytes) -> tuple:
+    """All that may vary, as scapy sees it."""
+    packet = Ether(frame)
+    inner = packet.lastlayer().underlayer
+    ether = packet[VXLAN][Ether] if VXLAN in packet else packet
+    tag = packet.getlayer(Dot1Q)
+    return (ether.src, ether.dst, tag.vlan if tag else None, inner.underlayer.src, inner.underlayer.dst, inner.sport,
+            inner.dport, packet[VXLAN].vni if VXLAN in packet else None,
+            packet[GTP_U_Header].teid if GTP_U_Header in packet else None)
 
 
-def flow_of_row(row) -> tuple:
-    if row["ether_type"] is not None:
-        assert row["src"] is row["dst"] is row["protocol"] is row["src_port"] is None
-        return row["kind"], tuple(row["vlan"]), row["ether_type"]
-    ends = row["src"], row["dst"], row["protocol"]
-    if row["kind"].endswith("fragment"):
-        assert row["src_port"] is row["dst_port"] is None
-        return row["kind"], tuple(row["vlan"]), *ends
-    return row["kind"], tuple(row["vlan"]), *ends, row["src_port"], row["dst_port"]
+@pytest.mark.parametrize("name", [*STACKS, *ADDRESSES])
+def test_a_flow_is_one_tuple_and_a_tuple_one_flow(wire, name):
+    case = wire.sent[name]
+    tuples = collections.defaultdict(set)
+    for flow, frame in zip(case.flows, case.frames):
+        if len(frame) < 9000:       # the others differ in nothing but length, and scapy is slow
+            tuples[flow].add(tuple_of(frame))
+    assert all(len(t) == 1 for t in tuples.values())
+    assert len(set.union(*tuples.values())) == len(tuples)
 
 
-def check_flows(reply, frames) -> None:
-    want = flows_of(frames)
-    rows = reply["flows"]["top"]
-    got = {flow_of_row(r): Seen(r["packets"], r["bytes"], r["min_bytes"], r["max_bytes"]) for r in rows}
-    assert got == want
-    assert len(rows) == len(got) == reply["flows"]["flow_count"]
-    for kind, numbers in reply["flows"]["kinds"].items():
-        of_kind = [seen for flow, seen in want.items() if flow[0] == kind]
-        assert numbers == {"flow_count": len(of_kind), "packets": sum(s.packets for s in of_kind),
-                           "bytes": sum(s.bytes for s in of_kind)}
+def test_fields_begin_where_asked(wire):
+    case = wire.sent["addresses"]
+    got = {flow: tuple_of(frame) for flow, frame in zip(case.flows, case.frames)}
+    for flow in range(16):      # dst_ip takes all four bits
+        assert got[flow][:7] == ("02:aa:bb:cc:dd:00", "06:11:22:33:44:55", None, "10.1.2.3",
+                                 str(ipaddress.ip_address("172.16.255.250") + flow), 0, 54)
+    case = wire.sent["IPv6 addresses"]
+    got = {flow: tuple_of(frame) for flow, frame in zip(case.flows, case.frames)}
+    for flow in range(16):
+        assert got[flow][3:5] == (f"2001:db8::ffff:fff{flow:x}", "fe80::1")
+    case = wire.sent["tags"]
+    for flow, frame in zip(case.flows, case.frames):
+        assert (Ether(frame)[Dot1AD].vlan, Ether(frame)[Dot1Q].vlan) == (5, 4079 + flow)
 
 
-def check_times(reply) -> None:
-    for row in reply["flows"]["top"]:
-        assert 0 <= reply["first_s"] <= row["first_s"] <= row["last_s"] <= reply["last_s"] <= reply["armed_s"]
-        gaps = row["packets"] - 1
-        if gaps == 0:
-            assert row["mean_gap_ns"] is None and row["first_s"] == row["last_s"]
+def test_without_checksum_there_is_none(wire):
+    assert all(frame[40:42] == b"\0\0" for frame in wire.sent["no checksum"].frames)
+
+
+# orders
+
+def test_increment_takes_turns(wire):
+    case = wire.sent["increment"]
+    assert case.flows == [i % 7 for i in range(len(case.frames))]
+
+
+@pytest.mark.parametrize("order", ("random", "zipf"))
+def test_a_seed_repeats_and_another_differs(wire, order):
+    one, again, other = (wire.sent[f"{order} {n}"].flows for n in ("5 a", "5 b", "6 a"))
+    n = min(len(one), len(again), len(other))
+    assert n > 100
+    assert one[:n] == again[:n] != other[:n]
+
+
+@pytest.mark.parametrize("order, exponent", (("random", 0), ("zipf", 1.2)))
+def test_flows_come_as_often_as_they_should(wire, order, exponent):
+    """Chi-square over all flows against exact probabilities; the seeds are fixed, so this cannot fail by chance."""
+    flows = wire.sent[f"{order} 5 a"].flows + wire.sent[f"{order} 6 a"].flows
+    weights = [(i + 1) ** -exponent for i in range(50)]
+    expected = [w / sum(weights) * len(flows) for w in weights]
+    count = collections.Counter(flows)
+    chi2 = sum((count[i] - e) ** 2 / e for i, e in enumerate(expected))
+    assert chi2 < 120, f"{chi2} of 49 degrees of freedom, {len(flows)} frames"
+
+
+# learning
+
+def test_learning_frames(wire):
+    """Of 32 flows the ports tell 2 apart, so there are 16 addresses to teach, each twice."""
+    assert wire.learned_count == len(wire.learned) == 32
+    to_learn = {tuple_of(frame)[1] for frame in wire.sent["destinations"].frames}
+    assert len(to_learn) == 16
+    taught = collections.Counter()
+    for frame in wire.learned:
+        packet = Ether(frame)
+        stamp = Stamp.unpack(frame)
+        assert (stamp.magic, stamp.epoch, stamp.stream) == (MAGIC, 9, LEARNING)
+        assert len(frame) == 60 and rebuilt(frame) == frame
+        assert packet[IP].src.startswith("198.19.") and packet[IP].dst.startswith("198.18.")
+        taught[packet.src] += 1
+    assert taught == {mac: 2 for mac in to_learn}
+
+
+# a reader that also says what it finds odd
+
+TSHARK_FIELDS = ("frame.number", "frame.len", "frame.protocols", "ip.checksum.status", "udp.checksum.status",
+                 "tcp.checksum.status", "vlan.id", "ieee8021ad.id", "vxlan.vni", "gtp.teid", "ip.dst", "ipv6.dst",
+                 "udp.srcport", "tcp.srcport", "udp.length", "_ws.malformed", "gtp.length")
+
+
+@pytest.fixture(scope="module")
+def rows(wire):
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed")
+    checks = [x for p in ("ip", "udp", "tcp") for x in ("-o", f"{p}.check_checksum:TRUE")]
+    done = subprocess.run(["tshark", "-n", "-r", wire.path, *checks, "-T", "fields", "-E", "separator=;", "-E",
+                           "occurrence=a", *[x for f in TSHARK_FIELDS for x in ("-e", f)]],
+                          capture_output=True, text=True, check=True)
+    return [dict(zip(TSHARK_FIELDS, line.split(";"))) for line in done.stdout.splitlines()]
+
+
+GOOD, NONE = {"1", "Good"}, {"3", "Not present"}
+
+
+def test_tshark_finds_nothing_wrong(wire, rows):
+    assert len(rows) == wire.sent["increment"].first + len(wire.sent["increment"].frames) + len(wire.learned)
+    for row in rows:
+        assert row["_ws.malformed"] == "", row
+        assert set(filter(None, row["ip.checksum.status"].split(","))) <= GOOD, row
+        assert set(filter(None, row["tcp.checksum.status"].split(","))) <= GOOD, row
+        assert set(filter(None, row["udp.checksum.status"].split(","))) <= GOOD | NONE, row
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_tshark_reads_the_stack(wire, rows, name):
+    case = wire.sent[name]
+    r = case.request
+    ip, l4 = "ipv6" if r["ip"] == 6 else "ip", r["l4"]
+    want = ["eth", *["ieee8021ad"] * (len(r["vlan"]) == 2), *["vlan"] * (len(r["vlan"]) > 0)]
+    if r["tunnel"] == "vxlan":
+        want += ["ip", "udp", "vxlan", "eth"]
+    elif r["tunnel"] == "gtpu":
+        want += ["ip", "udp", "gtp"]
+    want += [ip, l4]
+    inner = set()
+    for row, frame in zip(rows[case.first:case.first + len(case.frames)], case.frames):
+        protocols = [p for p in row["frame.protocols"].split(":") if p != "ethertype"]
+        assert protocols[:len(want)] == want, row
+        assert int(row["frame.len"]) == len(frame)
+        assert row[f"{l4}.checksum.status"].split(",")[-1] in GOOD, row
+        inner.add((row[f"{l4}.srcport"].split(",")[-1], row["vxlan.vni"], row["gtp.teid"], row[f"{ip}.dst"]))
+    assert len(inner) == len(set(case.flows))
+
+
+# recordings
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Frames of any bytes and every length, as somebody else might have recorded them."""
+    rng = seeded()
+    frames = [rng.randbytes(14) + rng.randbytes(rng.choice((0, 1, 45, 46, 47, 500, 1500, rng.randrange(1500))))
+              for _ in range(400)]
+    return write_pcap(tmp_path_factory.mktemp("recording") / "recording.pcap", frames), frames
+
+
+def test_recordings_are_sent_byte_by_byte(tmp_path, recording):
+    path, frames = recording
+    padded = [f.ljust(60, b"\0") for f in frames]
+    out = tmp_path / "sent.pcap"
+    ours = {"tx": 0, "rate_pps": 20000, "flows": 3}
+    cases = [
+        {"replay": {"file": str(path)}},
+        {"replay": {"file": str(path), "timing": "rate", "loop": True}, "rate_pps": 60000},
+        {"replay": {"file": str(path), "timing": "rate"}, "rate_pps": 30000, "shape": "poisson"},
+    ]
+    with Program("pktgen", vdevs=[f"net_pcap0,tx_pcap={out}"], idle="yield") as pktgen:
+        replies = []
+        for case in cases:
+            for stream in ({"tx": 0, "rx": 0} | case, ours):
+                reply = pktgen.do("trial", epoch=1, duration_s=0.03, streams=[stream])["streams"][0]
+                replies.append(reply)
+        for file, why in ((tmp_path / "none.pcap", "No such file"), (tmp_path, "not a file")):
+            assert why in pktgen.refused("trial", epoch=1, duration_s=1,
+                                         streams=[{"tx": 0, "replay": {"file": str(file)}}])
+        pktgen.do("ports")
+        pktgen.end()
+    sent = read_pcap(out)
+    assert len(sent) == sum(r["sent_count"] for r in replies)
+    for number, reply in enumerate(replies):
+        mine, sent = sent[:reply["sent_count"]], sent[reply["sent_count"]:]
+        assert len(mine) > 100
+        if number % 2:      # ours in between are clean again: no bytes of the recording behind the stamp
+            assert reply["replay"] is None
+            assert all(Stamp.unpack(f).magic == MAGIC and not any(f[60:]) for f in mine)
         else:
-            assert row["mean_gap_ns"] * gaps / 1e9 == pytest.approx(row["last_s"] - row["first_s"], abs=1e-8)
+            assert mine == [padded[i % len(padded)] for i in range(len(mine))]
+            assert reply["replay"]["frames"] == 400
+            assert reply["replay"]["rounds"] == len(mine) / 400
+            assert reply["replay"]["padded_count"] == sum(len(f) < 60 for f in frames)
+            assert reply["meter"]["received_count"] == 0
 
 
-def check_totals(reply, frames) -> None:
-    """Sizes one by one, and every gap between two frames once."""
-    sizes = collections.Counter(map(len, frames))
-    assert reply["sizes"]["counts"] == [list(pair) for pair in sorted(sizes.items())]
-    assert reply["sizes"]["larger_count"] == 0
-    assert (reply["sizes"]["min_bytes"], reply["sizes"]["max_bytes"]) == (min(sizes), max(sizes))
-    assert reply["sizes"]["mean_bytes"] == pytest.approx(reply["bytes"] / len(frames))
-    gaps = reply["gaps"]
-    assert gaps["count"] == len(frames) - 1 == sum(n for _, _, n in gaps["bins"]) + gaps["overflow_count"]
-    assert gaps["sum_ns"] / 1e9 == pytest.approx(reply["last_s"] - reply["first_s"], abs=1e-6)
-    assert 1 <= reply["burst_max"] <= 64
-    assert len(frames) / 64 <= reply["burst_count"] <= len(frames)
-    assert sum(n for low, _, n in gaps["bins"] if low == 0) >= len(frames) - reply["burst_count"]
-    assert reply["missed"] == {"imissed": 0, "ierrors": 0, "rx_nombuf": 0}
-    assert reply["missed_count"] == 0
+BAD_FILES = {
+    "no pcap": b"this is no recording at all, and never was one",
+    "empty": b"",
+    "cut off": None,
+    "too long a frame": None,
+}
 
 
-def test_every_kind_of_frame_is_counted_as_scapy_counts_it(tmp_path):
-    rng = seeded()
-    frames = [random_frame(rng) for _ in range(4000)]
-    reply = metered(tmp_path, frames, flow_table=10000)
-    assert reply["meter"] is None, "no epoch: no account of stamped frames"
-    assert {flow[0] for flow in flows_of(frames)} == set(reply["flows"]["kinds"]), "not all kinds were made"
-    check_flows(reply, frames)
-    check_times(reply)
-    check_totals(reply, frames)
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_recordings_are_refused(wires, recording, tmp_path, name):
+    path = tmp_path / "bad.pcap"
+    if name == "cut off":
+        path.write_bytes(recording[0].read_bytes()[:-1])
+    elif name == "too long a frame":
+        write_pcap(path, [bytes(60), bytes(1515)])
+    else:
+        path.write_bytes(BAD_FILES[name])
+    stream = {"tx": 0, "rx": 1, "replay": {"file": str(path)}}
+    error = wires.refused("trial", epoch=1, duration_s=0.01, streams=[stream])
+    assert "bad.pcap" in error or "packet" in error
+    if name == "too long a frame":
+        assert "packet 2" in error and "1514" in error
+    assert wires.do("trial", epoch=1, duration_s=0.01, streams=[{"tx": 0, "rx": 1, "rate_pps": 1000}])
 
 
-def test_padding_holds_no_ports(tmp_path):
-    """A UDP header that an IPv4 total length leaves no room for is padding, whatever it looks like."""
-    ip = bytes(Ether() / IP(len=20, proto=17)) + b"\x12\x34" * 13
-    assert [row["kind"] for row in metered(tmp_path, [ip], flow_table=4)["flows"]["top"]] == ["malformed"]
+def test_a_recording_of_one_moment_may_loop(wires, tmp_path):
+    """Its rounds have to take time, or the next one is due at once for ever."""
+    path = write_pcap(tmp_path / "moment.pcap", [bytes(60)] * 3)
+    stream = {"tx": 0, "rx": 1, "replay": {"file": str(path), "loop": True, "speed": 10}}
+    reply = wires.do("trial", epoch=1, duration_s=0.25, streams=[stream])["streams"][0]
+    assert reply["intended_count"] == 9
+    assert reply["meter"]["received_count"] == reply["sent_count"]
 
 
-def test_endless_extension_headers(tmp_path):
-    """Nine of them: one more than are stepped over, then the protocol is that of the tenth."""
-    chain = bytes(IPv6(nh=0)) + bytes([0, 0, 1, 4, 0, 0, 0, 0]) * 30
-    frame = bytes(Ether(type=0x86DD)) + chain[:4] + (240).to_bytes(2, "big") + chain[6:]
-    row, = metered(tmp_path, [frame], flow_table=4)["flows"]["top"]
-    assert (row["kind"], row["protocol"], row["src_port"]) == ("IPv6", 0, None)
-
-
-@contextmanager
-def fed(tmp_path, frames, **arm):
-    with armed(tmp_path, **arm) as (meter, feed):
-        feed.write(b"".join(map(pcap_record, frames)))
-        feed.close()
-        assert meter.do("settle", silence_s=0.1)["silent"] is True
-        assert meter.do("count")["packets"] == len(frames)
-        yield meter
-
-
-def test_top_by_packets_and_by_bytes(tmp_path):
-    """Flow n sends n small frames; the later it comes the fewer, but the more bytes."""
-    frames = [bytes(Ether() / IP(src=f"10.0.0.{n}") / UDP() / bytes((40 - n) ** 2)) for n in range(1, 31)
-              for _ in range(n)]
-    want = flows_of(frames)
-    with fed(tmp_path, frames, flow_table=100) as meter:
-        for by in ("packets", "bytes"):
-            rows = meter.do("read", top=7, by=by)["flows"]["top"]
-            largest = sorted(want.items(), key=lambda item: getattr(item[1], by), reverse=True)[:7]
-            assert [row[by] for row in rows] == [getattr(seen, by) for _, seen in largest]
-        assert meter.do("read", top=0)["flows"]["top"] == []
-
-
-def test_equal_flows_are_listed_in_the_order_in_which_they_came(tmp_path):
-    frames = [bytes(Ether() / IP(src=f"10.0.0.{n}") / UDP()) for n in (7, 3, 200, 5, 1)]
-    rows = metered(tmp_path, frames, flow_table=100, top=4)["flows"]["top"]
-    assert [row["src"] for row in rows] == ["10.0.0.7", "10.0.0.3", "10.0.0.200", "10.0.0.5"]
-
-
-def from_csv(row: dict[str, str]) -> dict:
-    """A CSV row in the form of a JSON row."""
-    def number(text):
-        return None if text == "" else float(text) if "." in text else int(text, 0)
-    vlans = [number(row[name]) for name in ("outer_vlan", "inner_vlan")]
-    out = {"vlan": [v for v in vlans if v is not None], "kind": row["kind"], "src": row["src"] or None,
-           "dst": row["dst"] or None}
-    return out | {name: number(text) for name, text in row.items() if name not in out and not name.endswith("vlan")}
-
-
-def test_all_flows_as_csv(tmp_path):
-    rng = seeded()
-    frames = [random_frame(rng) for _ in range(2500)]
-    with fed(tmp_path, frames, flow_table=10000) as meter:
-        reply = meter.do("read", top=1 << 20, flows_file=str(tmp_path / "flows.csv"))
-        text = (tmp_path / "flows.csv").read_bytes()
-        assert text.count(b"\r\n") == text.count(b"\n") == 1 + reply["flows"]["flow_count"]
-        rows = [from_csv(row) for row in csv.DictReader(text.decode().splitlines())]
-        assert [row["first_s"] for row in rows] == sorted(row["first_s"] for row in rows)
-        by_flow = {flow_of_row(row): row for row in rows}
-        assert len(by_flow) == len(rows) == reply["flows"]["flow_count"]
-        for row in reply["flows"]["top"]:
-            other = by_flow[flow_of_row(row)]
-            assert row.keys() == other.keys()
-            assert all(other[k] == (pytest.approx(v, abs=0.06) if isinstance(v, float) else v) for k, v in row.items())
-
-
-def test_a_flows_file_that_cannot_be_written(tmp_path):
-    with fed(tmp_path, [bytes(Ether() / IP() / UDP())] * 10, flow_table=10) as meter:
-        assert "No such file or directory" in meter.refused("read", flows_file=str(tmp_path / "no" / "flows.csv"))
-        assert "No space left" in meter.refused("read", flows_file="/dev/full")
-        assert os.path.exists("/dev/full")
-        assert meter.do("read")["packets"] == 10, "and it goes on"
-
-
-def test_many_flows_are_copied_while_counting_goes_on(tmp_path):
-    """More flows than one step of copying takes, read again and again while frames come in."""
-    base = bytes(Ether() / IPv6(src="2001:db8::", dst="2001:db8:1::1") / UDP())
-    frames = [base[:34] + (i * 7919 % 30011).to_bytes(4, "big") + base[38:] for i in range(60022)]
-    reads = []
-    with armed(tmp_path, flow_table=1 << 16) as (meter, feed):
-        feed.write(b"".join(map(pcap_record, frames)))
-        feed.close()
-        deadline = time.monotonic() + 20
-        while not (reads and reads[-1]["packets"] == len(frames)) and time.monotonic() < deadline:
-            reads.append(meter.do("read", top=1 << 20))
-    sums = [sum(row["packets"] for row in reply["flows"]["top"]) for reply in reads]
-    assert all(reply["flows"]["kinds"]["IPv6"]["packets"] == n for reply, n in zip(reads, sums))
-    assert sums == sorted(sums)
-    assert reads[-1]["flows"]["flow_count"] == 30011
-    assert all(row["packets"] == 2 for row in reads[-1]["flows"]["top"])
-
-
-# a kernel interface, through libpcap
-
-
-CLONE_NEWNET = 0x40000000
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True)
-
-
-@pytest.fixture
-def veth():
-    """A pair of interfaces, in a network namespace of their own that goes away with the test."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if shutil.which("ip") is None:
-        pytest.skip("there is no `ip` command (package iproute2)")
-    with open("/proc/thread-self/ns/net", "rb") as before:
-        if libc.unshare(CLONE_NEWNET) != 0:
-            pytest.skip(f"no network namespace can be made here: {os.strerror(ctypes.get_errno())}")
-        try:
-            ip("link", "add", "ours", "type", "veth", "peer", "name", "theirs")
-            for name in ("ours", "theirs"):
-                Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")  # else: router solicitations
-                ip("link", "set", name, "up")
-            yield "ours", "theirs"
-        finally:
-            assert libc.setns(before.fileno(), CLONE_NEWNET) == 0
-
-
-def wait_for_packets(meter, count) -> None:
-    deadline = time.monotonic() + 20
-    while meter.do("count")["packets"] < count and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def test_a_kernel_interface(veth):
-    ours, theirs = veth
-    rng = seeded()
-    frames = [f for f in (random_frame(rng) for _ in range(1200)) if len(f) >= 24]     # shorter ones do not all pass
-    with Program("meter", vdevs=[f"net_pcap0,rx_iface_in={theirs}"]) as meter, \
-            socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
-        wire.bind((ours, 0))
-        meter.do("arm", flow_table=10000)
-        for frame in frames:
-            wire.send(frame)
-        wait_for_packets(meter, len(frames))
-        reply = meter.do("read", top=1 << 20)
-        meter.end()
-    check_flows(reply, frames)
-    check_totals(reply, frames)
-
-
-def test_what_comes_after_the_series_is_counted(veth):
-    """There are 4096 intervals: here of 1 ms."""
-    ours, theirs = veth
-    frame = bytes(Ether() / ARP())
-    with Program("meter", vdevs=[f"net_pcap0,rx_iface_in={theirs}"]) as meter, \
-            socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
-        wire.bind((ours, 0))
-        meter.do("arm", interval_s=0.001)
-        wire.send(frame)
-        wait_for_packets(meter, 1)
-        deadline = time.monotonic() + 20
-        while meter.do("read")["armed_s"] < 4.2 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        for _ in range(5):
-            wire.send(frame)
-        wait_for_packets(meter, 6)
-        reply = meter.do("read")
-        meter.end()
-    assert len(reply["series"]) == 4096 and [n for n in reply["series"] if n[0]] == [[1, len(frame)]]
-    assert reply["series_beyond"] == [5, 5 * len(frame)]
-
-
-def test_what_the_kernel_drops_is_missed(veth):
-    """The worker is kept from its port while more comes than libpcap's 2 MiB hold; then every frame is either
-    counted or missed."""
-    ours, theirs = veth
-    frame = bytes(Ether() / IP() / UDP() / bytes(1400))
-    sent = 4000
-    with Program("meter", vdevs=[f"net_pcap0,rx_iface_in={theirs}"]) as meter, \
-            socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
-        wire.bind((ours, 0))
-        meter.do("arm", flow_table=10)
-        meter.process.send_signal(signal.SIGSTOP)
-        try:
-            for _ in range(sent):
-                wire.send(frame)
-        finally:
-            meter.process.send_signal(signal.SIGCONT)
-        deadline = time.monotonic() + 20
-        reply = meter.do("read")
-        while reply["packets"] + reply["missed_count"] < sent and time.monotonic() < deadline:
-            time.sleep(0.05)
-            reply = meter.do("read")
-        meter.end()
-    print(json.dumps(reply["missed"]))
-    assert reply["missed"]["imissed"] > 0
-    assert reply["packets"] + reply["missed"]["imissed"] == sent
-    assert reply["flows"]["top"][0]["packets"] == reply["packets"]
+@pytest.fixture(scope="module")
+def wires():
+    with Program("pktgen", "--wires", "1", idle="yield") as program:
+        yield program
+        program.end()
