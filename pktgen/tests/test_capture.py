@@ -59,7 +59,7 @@ class Capture:
                     kept.append((ticks, part, number, port, frame))
                 matched[part] += 1
         kept.sort(key=lambda k: k[:3])
-        return [(port, reply["start_real_ns"] + (ticks * reply["clock_multiplier"] >> 32),
+        return [(port, reply["start_real_ns"] + (ticks * reply["clock_multiplier"] + (1 << 31) >> 32),
                  frame[:min(self.snap_bytes, FRAME_MAX)], len(frame)) for ticks, _, _, port, frame in kept[:self.first]]
 
 
