@@ -3,13 +3,18 @@
 #   make bench      set up what is missing, run the default suite, print a table, draw the figures
 #   make bench SUITE=smoke SWITCHES="ovs-dpdk testpmd" TESTBED=my.toml
 #   make test       set up what is missing, run all tests
+#   make test-sanitize  the tests of the C programs under the address, undefined-behaviour and thread sanitizers (slow)
 #   make figures RUN=results/...
 #   make calibrate  what this machine and our own programs can do (1 to 2 minutes; make bench does a short one)
+#   make bench-core             set up what is missing, measure our generator and meter against their bars (as root)
+#   make bench-core FIGURES="1 4" ROUNDS=9
 #   make setup      only set up;  make clean: remove what was built (results are kept)
 
 SUITE ?= quick
 SWITCHES ?=
 TESTBED ?=
+FIGURES ?=
+ROUNDS ?=
 
 bench: setup
 	@./vswbench calibrate --quick --if-needed $(if $(TESTBED),--testbed "$(TESTBED)")
@@ -22,9 +27,15 @@ test: setup
 calibrate: setup
 	@./vswbench calibrate $(if $(TESTBED),--testbed "$(TESTBED)")
 
+test-sanitize: setup
+	@/usr/bin/python3 -m harness.tests.sanitize
+
 figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
 	@./vswbench figures "$(RUN)"
+
+bench-core: setup
+	@./vswbench bench core $(foreach f,$(FIGURES),--figure $(f)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 setup:
 	@harness/setup.sh
@@ -32,4 +43,4 @@ setup:
 clean:
 	rm -rf build
 
-.PHONY: bench test calibrate figures setup clean
+.PHONY: bench bench-core test test-sanitize calibrate figures setup clean

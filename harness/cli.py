@@ -13,7 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import bed, calibrate, calibration, figures, host, plan, run, scenario, table, traffic
+from harness import bed, calibrate, calibration, figures, host, meter, plan, run, scenario, table, traffic
+from harness.bench import command as bench
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell, Setup
 from harness.switches import SWITCHES
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="for programs")
     sub = command("figures", _figures, "draw the figures of a run")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
+    meter.add_arguments(command("meter", meter.main, "count any traffic on an interface or a DPDK port"))
+    bench.arguments(command("bench", bench.do, "benchmarks of vswbench itself, against the tools people use now"))
     return parser
 
 

@@ -51,8 +51,9 @@ class Cell:
 
     @property
     def has_latency(self) -> bool:
-        """One TSC for sender and receiver: they are one process, or two on this host. A VM has a TSC of its own."""
-        return self.topology.one_holds_both_ends or self.guest == "process"
+        """One TSC for sender and receiver: they are one process, or two on this host. A VM has a TSC of its own, and
+        replayed frames carry no time."""
+        return not self.replays and (self.topology.one_holds_both_ends or self.guest == "process")
 
     @property
     def replays(self) -> bool:

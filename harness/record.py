@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, run.json, logs/. Every row
-is flushed the moment it is known, so that a run that dies keeps what it measured.
+"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, run.json, logs/. Every
+row is flushed the moment it is known, so that a run that dies keeps what it measured.
 """
 
 import csv
@@ -29,7 +29,7 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "crossed_flows_count", "latency_intended_p50_ns", "latency_intended_p99_ns", "pdv_p99_ns", "pdv_p999_ns",
           "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
-          "idle_ratio", "cpu")
+          "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
            "scenario", "reason", "traffic")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
@@ -160,7 +160,8 @@ def _cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
 def _more(trial: Trial) -> dict[str, Any]:
     """The columns that came later."""
     quantiles = {f"{kind}_{name}_ns": trial.quantile_ns(kind, q)
-                 for kind in ("latency_intended", "ipdv", "departure_gap") for name, q in (("p50", 0.50), ("p99", 0.99))}
+                 for kind in ("latency_intended", "ipdv", "departure_gap", "replay_gap_error")
+                 for name, q in (("p50", 0.50), ("p99", 0.99))}
     return {
         **trial.counts, **quantiles, "pdv_p99_ns": trial.pdv_ns(0.99), "pdv_p999_ns": trial.pdv_ns(0.999),
         "back_to_back_ratio": trial.back_to_back_ratio, "run_delay_ns": trial.tester.get("run_delay_ns"),

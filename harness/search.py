@@ -13,7 +13,8 @@ from harness.trial import Request, Trial
 QUANTILES = (("p50", 0.50), ("p99", 0.99), ("p999", 0.999))
 # Further figures of a latency trial: name, histogram, quantile. Delay variation is PDV (RFC 5481: above the smallest
 # latency) and IPDV (RFC 3393: between neighbours of a flow).
-MORE_QUANTILES = (("latency_intended_p50", "latency_intended", 0.50), ("latency_intended_p99", "latency_intended", 0.99),
+MORE_QUANTILES = (("latency_intended_p50", "latency_intended", 0.50),
+                  ("latency_intended_p99", "latency_intended", 0.99),
                   ("ipdv_p50", "ipdv", 0.50), ("ipdv_p99", "ipdv", 0.99))
 
 
@@ -71,6 +72,9 @@ def fixed(search: Search, with_latency: bool) -> Steps:
     for at, done in trials.items():
         results.append(_of_trials(f"rx_pps@{at}", "pps", done, [t.rx_pps for t in done]))
         results += _latency_results(at, done) if with_latency else [_loss(at, done)]
+        if any("replay_gap_error" in t.histograms for t in done):
+            results += [_of_trials(f"replay_gap_error_{name}_ns@{at}", "ns", done,
+                                   [t.quantile_ns("replay_gap_error", q) for t in done]) for name, q in QUANTILES[:2]]
     return results
 
 

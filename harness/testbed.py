@@ -190,8 +190,8 @@ class Testbed:
         """Sender and receiver are one process."""
         reply = self._channel(flows[0].tx[0]).request(
             "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
-            drain_s=self._silence_s(), drain_max_s=DRAIN_MAX_S, streams=[self._stream(flow, request, True) for flow in flows],
-            **self._options(request))
+            drain_s=self._silence_s(), drain_max_s=DRAIN_MAX_S,
+            streams=[self._stream(flow, request, True) for flow in flows], **self._options(request))
         return _Counted(reply, [s["meter"] for s in reply["streams"]], _missed(reply), reply["drained"])
 
     def _measure_apart(self, request: Request, flow: Flow) -> "_Counted":
@@ -208,8 +208,11 @@ class Testbed:
         return _Counted(reply, [{**seen["meter"], "series": series}], _missed(seen), settled["silent"])
 
     def _arming(self, request: Request) -> dict[str, Any]:
-        """What the meter must know where it is not the default: where the stamp stands, and the interval."""
-        asked: dict[str, Any] = {}
+        """What the meter is to tell, and must know: where the stamp stands, if not where it usually does, and the
+        interval."""
+        asked: dict[str, Any] = {"gaps": True, "ipdv": True} if request.rate_pps and request.phase != PROBE else {}
+        if self.cell.traffic and self.cell.traffic.replay:
+            asked["unstamped"] = True
         if self.cell.traffic and self.cell.traffic.header_bytes != traffic.PLAIN.header_bytes:
             asked["stamp_offset"] = self.cell.traffic.header_bytes
         if interval_s := self._interval_s(request):

@@ -289,8 +289,8 @@ def _check_flows(where: str, traffic: Traffic, flows: int) -> None:
         if field in traffic.flow_fields and has[field] != need:
             raise BadInput(f"{where}: key 'flow_fields' has '{field}', which the frames have only with {cure}")
     if flows > (capacity := flow_capacity(traffic)):
-        raise BadInput(f"{where}: key 'flow_fields' makes at most {capacity} flows of {', '.join(traffic.flow_fields)}, "
-                       f"and [matrix] asks for {flows}: add a field"
+        raise BadInput(f"{where}: key 'flow_fields' makes at most {capacity} flows of "
+                       f"{', '.join(traffic.flow_fields)}, and [matrix] asks for {flows}: add a field"
                        + (", or a base address" if {"src_ip", "dst_ip"} & set(traffic.flow_fields) else ""))
 
 
@@ -380,7 +380,8 @@ def unsupported(traffic: Traffic | None, one_holds_both_ends: bool) -> str:
         return ""
     for key, what in (("replay", "replayed frames carry no stamp"),
                       ("learning_count", "learning frames come from where the traffic arrives"),
-                      ("capture", "captures are the generator's"), ("flow_records", "flow records are the generator's")):
+                      ("capture", "captures are the generator's"),
+                      ("flow_records", "flow records are the generator's")):
         if getattr(traffic, key):
             return f"[traffic] {key}: {what}, so one program must send and receive: use p2p or loopback"
     return ""

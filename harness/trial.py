@@ -32,17 +32,20 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "clock": (f"TSC and CLOCK_MONOTONIC_RAW disagreed by over {CLOCK_LIMIT_PPM:g} ppm",
               "the trial is invalid; check the machine's clock source"),
     "tester_drops": ("the receiving port of the tester dropped frames", "not the switch's loss: lower the load"),
-    "not_drained": ("frames still came when the wait for silence ended", "lower the load, or give every poller a CPU of its own"),
+    "not_drained": ("frames still came when the wait for silence ended",
+                    "lower the load, or give every poller a CPU of its own"),
     "foreign_frames": ("frames that are not ours were received", "find out who else sends on these ports"),
     "stale_frames": ("frames of an earlier trial came after its end: they count as lost there, and not at all here",
                      "give every poller a CPU of its own"),
     "window_exceeded": ("frames came so late that a duplicate could not be told from a late one",
                         "fewer flows remember longer"),
-    "stalled": ("the generator itself stood still: for over 100 us and ten 99.9th percentiles of latency at once, or for "
-                "over 0.1 % of the trial in all", "give it a CPU of its own; do not quote the trial's highest percentiles"),
+    "stalled": ("the generator itself stood still: for over 100 us and ten 99.9th percentiles of latency at once, or "
+                "for over 0.1 % of the trial in all",
+                "give it a CPU of its own; do not quote the trial's highest percentiles"),
     "late": ("counted from the intended send times, the 99th percentile of latency is over 1 us + 2 % higher",
              "the load came late or in lumps: lower it, or give the generator a CPU of its own"),
-    "crossed_flows": ("frames of one flow came in at several receive queues, so that its duplicates and reordering cannot be told",
+    "crossed_flows": ("frames of one flow came in at several receive queues, so that its duplicates and reordering "
+                      "cannot be told",
                       "use one receive queue, or flow_fields that the port spreads by"),
     "lower_bound": ("R+ is within 1.2 times of what the tester itself can do on such ports",
                     "the switch may be faster: use faster CPUs for the generator"),
@@ -60,7 +63,8 @@ class Request:
     duration_s: float
 
 
-# Histograms of a trial beside latency: who has them, the meter of a stream or its sender.
+# Histograms of a trial beside latency: who has them, the meter of a stream or its sender. `replay_gap_error` is how far
+# the gaps of a replayed file were from the recorded ones.
 METER_HISTOGRAMS = ("latency_intended", "ipdv", "arrival_gap")
 SENDER_HISTOGRAMS = ("departure_gap", "lateness")
 # Counts that are sums over the streams; None where a program does not tell.
@@ -98,10 +102,12 @@ class Trial:
     loss_ratio: float | None
     status: str = "ok"
     flags: tuple[str, ...] = ()
-    histograms: Mapping[str, Histogram] = field(default_factory=dict)   # "latency" and those above, if there are samples
+    histograms: Mapping[str, Histogram] = field(default_factory=dict)   # "latency" and those above, with samples
     counts: Mapping[str, int | None] = field(default_factory=dict)      # SENDER_COUNTS and METER_COUNTS
     tester: Mapping[str, Any] = field(default_factory=dict)             # the programs' report of themselves, summed up
     series: Sequence[Point] = ()
+    tx_span_s: float = 0.0          # from the start to the last frame that was sent
+    direction_count: int = 1
 
     @property
     def bins(self) -> stats.Bins:
@@ -188,7 +194,7 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         loss_ratio=(sent - received) / sent if sent else None,
         status="invalid" if any(flag in INVALIDATING for flag in flags) else "ok",
         flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=_counts(directions), tester=tester,
-        series=_series(directions, interval_s))
+        series=_series(directions, interval_s), tx_span_s=tx_span_s, direction_count=len(directions))
 
 
 def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:
@@ -205,6 +211,7 @@ def _histograms(directions: Sequence[Direction]) -> dict[str, Histogram]:
     parts = {"latency": [m["latency"] for m in timed], "latency_intended": [m.get("latency_intended") for m in timed]}
     parts |= {kind: [d.meter.get(kind) for d in directions] for kind in METER_HISTOGRAMS if kind not in parts}
     parts |= {kind: [d.sender.get(kind) for d in directions] for kind in SENDER_HISTOGRAMS}
+    parts["replay_gap_error"] = [(d.sender.get("replay") or {}).get("gap_error") for d in directions]
     return {kind: one for kind, these in parts.items() if (one := stats.merged(these)) is not None}
 
 

@@ -72,8 +72,9 @@ allocate(struct capture *c, uint32_t snap_bytes, uint64_t memory_max_bytes, char
 {
 	c->part_bytes = c->first * record_bytes(snap_bytes);
 	if (c->part_bytes > memory_max_bytes / c->parts) {
-		snprintf(error, CAPTURE_ERROR_MAX, "a capture of %" PRIu32 " frames of up to %" PRIu32 " bytes by %u workers "
-			 "needs %.1f MiB of memory, allowed are %.1f MiB: ask for less of \"first\" or \"snap_bytes\"",
+		snprintf(error, CAPTURE_ERROR_MAX,
+			 "a capture of %" PRIu32 " frames of up to %" PRIu32 " bytes by %u workers needs %.1f MiB of "
+			 "memory, allowed are %.1f MiB: ask for less of \"first\" or \"snap_bytes\"",
 			 c->first, snap_bytes, c->parts, (double)c->part_bytes * c->parts / MIB,
 			 (double)memory_max_bytes / MIB);
 		return -1;
@@ -101,15 +102,16 @@ allowed(unsigned int parts, uint32_t first, uint32_t every, uint32_t snap_bytes)
 }
 
 int
-capture_open(struct capture *c, const char *path, unsigned int parts, uint32_t first, uint32_t every, const char *filter,
-	     uint32_t snap_bytes, uint64_t memory_max_bytes, char error[CAPTURE_ERROR_MAX])
+capture_open(struct capture *c, const char *path, unsigned int parts, uint32_t first, uint32_t every,
+	     const char *filter, uint32_t snap_bytes, uint64_t memory_max_bytes, char error[CAPTURE_ERROR_MAX])
 {
 	uint32_t snap = RTE_MIN(snap_bytes, CAPTURE_FRAME_MAX_BYTES);
 
 	memset(c, 0, sizeof(*c));
 	if (!allowed(parts, first, every, snap_bytes)) {
-		snprintf(error, CAPTURE_ERROR_MAX, "capture: allowed is at least 1 of \"first\", \"every\" and \"snap_bytes\", "
-			 "and 1 to %u workers", CAPTURE_PARTS_MAX);
+		snprintf(error, CAPTURE_ERROR_MAX,
+			 "capture: allowed is at least 1 of \"first\", \"every\" and \"snap_bytes\", and 1 to %u workers",
+			 CAPTURE_PARTS_MAX);
 		return -1;
 	}
 	c->parts = parts;
@@ -152,7 +154,8 @@ keep_one(struct capture_part *p, uint16_t port, const struct rte_mbuf *m, uint64
 		return;
 	}
 	bytes = RTE_MIN(bytes, p->snap_bytes);
-	const struct record r = {.tsc = now_tsc, .original_bytes = original, .captured_bytes = (uint16_t)bytes, .port = port};
+	const struct record r = {.tsc = now_tsc, .original_bytes = original, .captured_bytes = (uint16_t)bytes,
+				 .port = port};
 	memcpy(p->buffer + p->used, &r, sizeof(r));
 	memcpy(p->buffer + p->used + sizeof(r), data, bytes);
 	p->used += record_bytes(bytes);

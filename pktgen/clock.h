@@ -23,7 +23,8 @@ void clock_init(void);
 static inline uint64_t
 clock_ns(uint64_t ticks)
 {
-	return (uint64_t)(((unsigned __int128)ticks * clock_multiplier) >> CLOCK_SHIFT);
+	/* rounded: a sum of many gaps, each cut off, would be short */
+	return (uint64_t)(((unsigned __int128)ticks * clock_multiplier + (1u << (CLOCK_SHIFT - 1))) >> CLOCK_SHIFT);
 }
 
 static inline uint64_t

@@ -110,9 +110,9 @@ sentence(char *text)
 	return json_string(text);
 }
 
-/* Answers one line.  False if it asked to quit. */
-static bool
-answer(struct control *c, const char *line, size_t length, const struct control_command *commands, void *ctx)
+bool
+control_handle_line(struct control *c, const char *line, size_t length, const struct control_command *commands,
+		    void *ctx)
 {
 	char error[CONTROL_ERROR_MAX] = "failed";
 	json_error_t why;
@@ -203,7 +203,7 @@ control_serve(struct control *c, const struct control_command *commands, void *c
 	while (line != NULL && (n = read_line(c, line)) != -1) {
 		if (n == -2)
 			control_event(c, "error", json_pack("{s:s}", "error", "request longer than 1 MiB ignored"));
-		else if (n > 0 && !answer(c, line, (size_t)n, commands, ctx))
+		else if (n > 0 && !control_handle_line(c, line, (size_t)n, commands, ctx))
 			break;
 	}
 	free(line);

@@ -47,6 +47,10 @@ void control_event(struct control *c, const char *event, json_t *members);
 /* Serves requests until end of input, or "quit".  `commands` ends with a NULL name.  "help" is built in. */
 void control_serve(struct control *c, const struct control_command *commands, void *ctx);
 
+/* Answers one line of `length` bytes, without its newline; uses nothing of `c` but `out`.  False if it asked to quit. */
+bool control_handle_line(struct control *c, const char *line, size_t length, const struct control_command *commands,
+			 void *ctx);
+
 /* True once the other side has closed: long commands ask now and then. */
 bool control_closed(const struct control *c);
 

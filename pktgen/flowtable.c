@@ -1,144 +1,176 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "flowtable.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <rte_ether.h>
-#include <rte_hash.h>
-#include <rte_hash_crc.h>
-#include <rte_ip.h>
-#include <rte_lcore.h>
-#include <stdlib.h>
+#include <rte_branch_prediction.h>
+#include <rte_common.h>
+#include <rte_cycles.h>
+#include <rte_prefetch.h>
 #include <string.h>
+#include <sys/random.h>
 
-struct flow_key {
-	uint32_t src;
-	uint32_t dst;
-	uint16_t src_port;
-	uint16_t dst_port;
-	uint8_t protocol;
-	uint8_t is_ipv4;
-	uint16_t zero;
-};
+#define NO_FLOW UINT32_MAX
+
+_Static_assert(sizeof(struct flow_line) == RTE_CACHE_LINE_SIZE, "a flow is one cache line");
+
+static void
+make_secret(struct flow_secret *secret)
+{
+	if (getrandom(secret, sizeof(*secret), GRND_NONBLOCK) == sizeof(*secret))
+		return;
+	for (unsigned int i = 0; i < RTE_DIM(secret->word); i++) /* early at boot: better than none */
+		secret->word[i] = flow_fold(rte_rdtsc() + i, UINT64_C(0x9e3779b97f4a7c15));
+}
 
 int
-flowtable_init(struct flowtable *t, uint32_t capacity)
+flowtable_init(struct flowtable *t, uint32_t capacity, char error[BIG_ERROR_MAX])
 {
-	struct rte_hash_parameters how = {.name = "flows", .entries = capacity < 64 ? 64 : capacity,
-					  .key_len = sizeof(struct flow_key), .hash_func = rte_hash_crc,
-					  .socket_id = (int)rte_socket_id(),
-					  .extra_flag = RTE_HASH_EXTRA_FLAGS_EXT_TABLE};
-
 	memset(t, 0, sizeof(*t));
 	t->capacity = capacity;
-	t->hash = rte_hash_create(&how);
-	/* positions run to entries + 1 at most */
-	t->record = calloc((size_t)how.entries + 2, sizeof(*t->record));
-	if (t->hash == NULL || t->record == NULL) {
-		flowtable_free(t);
-		return -ENOMEM;
-	}
-	return 0;
+	t->slots = rte_align32pow2(2 * capacity);
+	make_secret(&t->secret);
+	t->line = big_alloc(capacity * sizeof(*t->line), "the flow table", error);
+	if (t->line != NULL)
+		t->cold = big_alloc(capacity * sizeof(*t->cold), "the flow table's cold part", error);
+	if (t->cold != NULL)
+		t->index = big_alloc(t->slots * sizeof(*t->index), "the flow table's index", error);
+	if (t->index != NULL)
+		return 0;
+	flowtable_free(t);
+	return -1;
 }
 
 void
 flowtable_free(struct flowtable *t)
 {
-	rte_hash_free(t->hash);
-	free(t->record);
+	big_free(t->line, t->capacity * sizeof(*t->line));
+	big_free(t->cold, t->capacity * sizeof(*t->cold));
+	big_free(t->index, t->slots * sizeof(*t->index));
 	memset(t, 0, sizeof(*t));
 }
 
-/* The key of a frame; ports are 0 for fragments after the first and for other protocols than TCP and UDP. */
-static struct flow_key
-key_of(const struct rte_mbuf *m)
+static inline uint32_t
+tag_of(uint64_t hash_or_entry)
 {
-	struct flow_key key = {0};
-	uint32_t length = rte_pktmbuf_data_len(m);
-	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
-	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(eth + 1);
+	return (uint32_t)(hash_or_entry >> 32);
+}
 
-	if (length < sizeof(*eth) + sizeof(*ip) || eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) ||
-	    ip->version != IPVERSION || ip->ihl < RTE_IPV4_MIN_IHL)
-		return key;
-	key.is_ipv4 = 1;
-	key.src = ip->src_addr;
-	key.dst = ip->dst_addr;
-	key.protocol = ip->next_proto_id;
-	uint32_t l4 = (uint32_t)sizeof(*eth) + rte_ipv4_hdr_len(ip);
-	bool first = (ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)) == 0;
-	bool has_ports = key.protocol == IPPROTO_UDP || key.protocol == IPPROTO_TCP;
-	if (first && has_ports && length >= l4 + 4) {
-		memcpy(&key.src_port, rte_pktmbuf_mtod_offset(m, const void *, l4), 2);
-		memcpy(&key.dst_port, rte_pktmbuf_mtod_offset(m, const void *, l4 + 2), 2);
+static inline uint32_t
+flow_of(uint64_t entry)
+{
+	return (uint32_t)entry - 1;
+}
+
+/* The first flow whose hash has the same 32 bits: most probably the one.  NO_FLOW if there is none. */
+static inline uint32_t
+guess(const struct flowtable *t, uint64_t hash)
+{
+	uint32_t slot = (uint32_t)hash & (t->slots - 1);
+	uint64_t entry;
+
+	while ((entry = t->index[slot]) != 0) {
+		if (likely(tag_of(entry) == tag_of(hash)))
+			return flow_of(entry);
+		slot = (slot + 1) & (t->slots - 1);
 	}
-	return key;
+	return NO_FLOW;
+}
+
+/* The flow with this key, added if it is new.  NO_FLOW if there is no room for it. */
+static uint32_t
+search(struct flowtable *t, const struct flow_key *key, uint64_t hash, uint64_t now_tsc)
+{
+	uint32_t slot = (uint32_t)hash & (t->slots - 1);
+	uint64_t entry;
+
+	while ((entry = t->index[slot]) != 0) {
+		if (tag_of(entry) == tag_of(hash) && flow_same(&t->line[flow_of(entry)].key, key))
+			return flow_of(entry);
+		slot = (slot + 1) & (t->slots - 1);
+	}
+	if (t->count == t->capacity)
+		return NO_FLOW;
+	uint32_t flow = t->count++;
+	t->index[slot] = (uint64_t)tag_of(hash) << 32 | (flow + 1);
+	t->line[flow].key = *key;
+	t->line[flow].bytes_min = UINT16_MAX;
+	t->cold[flow].first_tsc = now_tsc;
+	return flow;
+}
+
+static inline void
+count_frame(struct flowtable *t, uint32_t flow, uint32_t bytes, uint64_t now_tsc)
+{
+	struct flow_line *line = &t->line[flow];
+	uint16_t size = (uint16_t)RTE_MIN(bytes, (uint32_t)UINT16_MAX);
+
+	if (unlikely(++line->packets == 0))
+		t->cold[flow].packets_high++;
+	line->bytes += bytes;
+	if (unlikely(line->bytes < bytes))
+		t->cold[flow].bytes_high++;
+	if (unlikely(size < line->bytes_min))
+		line->bytes_min = size;
+	if (unlikely(size > line->bytes_max))
+		line->bytes_max = size;
+	line->last_tsc = now_tsc;
+}
+
+static inline void
+add(struct flowtable *t, const struct flow_key *key, uint64_t hash, uint32_t flow, uint32_t bytes, uint64_t now_tsc)
+{
+	if (unlikely(flow == NO_FLOW || !flow_same(&t->line[flow].key, key)))
+		flow = search(t, key, hash, now_tsc);
+	if (likely(flow != NO_FLOW)) {
+		count_frame(t, flow, bytes, now_tsc);
+	} else {
+		t->no_room[key->kind].packets++;
+		t->no_room[key->kind].bytes += bytes;
+	}
 }
 
 void
-flowtable_add(struct flowtable *t, const struct rte_mbuf *m)
+flowtable_add(struct flowtable *t, const struct flow_key *key, uint64_t hash, uint32_t bytes, uint64_t now_tsc)
 {
-	struct flow_key key = key_of(m);
-	int32_t position = rte_hash_lookup(t->hash, &key);
+	add(t, key, hash, guess(t, hash), bytes, now_tsc);
+}
 
-	if (position < 0 && rte_hash_count(t->hash) < (int32_t)t->capacity)
-		position = rte_hash_add_key(t->hash, &key);
-	if (position < 0) {
-		t->lost_count++;
-		return;
+void
+flowtable_burst(struct flowtable *t, struct rte_mbuf **pkts, uint16_t n, uint64_t now_tsc)
+{
+	struct flow_key key[FLOW_BURST_MAX];
+	uint64_t hash[FLOW_BURST_MAX];
+	uint32_t flow[FLOW_BURST_MAX];
+
+	for (uint16_t i = 0; i < n; i++)
+		flow_key_of(pkts[i], &key[i]);
+	for (uint16_t i = 0; i < n; i++) {
+		hash[i] = flow_hash(&key[i], &t->secret);
+		rte_prefetch0(&t->index[(uint32_t)hash[i] & (t->slots - 1)]);
 	}
-	t->record[position].packets++;
-	t->record[position].bytes += rte_pktmbuf_pkt_len(m);
+	for (uint16_t i = 0; i < n; i++) {
+		flow[i] = guess(t, hash[i]);
+		if (likely(flow[i] != NO_FLOW))
+			rte_prefetch0(&t->line[flow[i]]);
+	}
+	for (uint16_t i = 0; i < n; i++)
+		add(t, &key[i], hash[i], flow[i], rte_pktmbuf_pkt_len(pkts[i]), now_tsc);
 }
 
-static json_t *
-flow_json(const struct flow_key *key, const struct flow_record *record)
+uint32_t
+flowtable_copy(const struct flowtable *t, uint32_t first, struct flow out[FLOW_CHUNK])
 {
-	char src[INET_ADDRSTRLEN];
-	char dst[INET_ADDRSTRLEN];
+	uint32_t n = first < t->count ? RTE_MIN(FLOW_CHUNK, t->count - first) : 0;
 
-	if (!key->is_ipv4)
-		return json_pack("{s:s,s:I,s:I}", "kind", "not IPv4", "packets", (json_int_t)record->packets, "bytes",
-				 (json_int_t)record->bytes);
-	inet_ntop(AF_INET, &key->src, src, sizeof(src));
-	inet_ntop(AF_INET, &key->dst, dst, sizeof(dst));
-	return json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:I,s:I}", "kind", "IPv4", "src", src, "dst", dst, "src_port",
-			 ntohs(key->src_port), "dst_port", ntohs(key->dst_port), "protocol", key->protocol, "packets",
-			 (json_int_t)record->packets, "bytes", (json_int_t)record->bytes);
-}
-
-struct ranked {
-	const struct flow_key *key;
-	const struct flow_record *record;
-};
-
-static int
-more_packets_first(const void *a, const void *b)
-{
-	uint64_t pa = ((const struct ranked *)a)->record->packets;
-	uint64_t pb = ((const struct ranked *)b)->record->packets;
-
-	return pa < pb ? 1 : pa > pb ? -1 : 0;
-}
-
-json_t *
-flowtable_json(const struct flowtable *t, uint32_t top)
-{
-	int32_t count = rte_hash_count(t->hash);
-	struct ranked *all = calloc((size_t)count + 1, sizeof(*all));
-	json_t *list = json_array();
-	const void *key;
-	void *data;
-	uint32_t next = 0;
-	int32_t position;
-	uint32_t n = 0;
-
-	while (all != NULL && (position = rte_hash_iterate(t->hash, &key, &data, &next)) >= 0)
-		all[n++] = (struct ranked){key, &t->record[position]};
-	if (all != NULL)
-		qsort(all, n, sizeof(*all), more_packets_first);
-	for (uint32_t i = 0; i < n && i < top; i++)
-		json_array_append_new(list, flow_json(all[i].key, all[i].record));
-	free(all);
-	return json_pack("{s:i,s:I,s:o}", "flow_count", count, "no_room_count", (json_int_t)t->lost_count, "top", list);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct flow_line *line = &t->line[first + i];
+		const struct flow_cold *cold = &t->cold[first + i];
+		out[i] = (struct flow){.key = line->key,
+				       .bytes_min = line->bytes_min,
+				       .bytes_max = line->bytes_max,
+				       .packets = (uint64_t)cold->packets_high << 32 | line->packets,
+				       .bytes = (uint64_t)cold->bytes_high << 32 | line->bytes,
+				       .first_tsc = cold->first_tsc,
+				       .last_tsc = line->last_tsc};
+	}
+	return n;
 }

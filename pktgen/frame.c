@@ -19,8 +19,8 @@
 #define GTPU_PORT 2152       /* 3GPP TS 29.281 4.4.2 */
 #define GTPU_FLAGS 0x30      /* version 1, GTP, no optional fields */
 #define GTPU_T_PDU 0xff
-#define TUNNEL_SRC RTE_IPV4(198u, 19u, 254u, 1u)
-#define TUNNEL_DST RTE_IPV4(198u, 19u, 255u, 1u)
+#define TUNNEL_SRC RTE_IPV4(198u, 19u, 254, 1)
+#define TUNNEL_DST RTE_IPV4(198u, 19u, 255, 1)
 
 /* Where the headers of a stack lie; 0: there is none. */
 struct layout {

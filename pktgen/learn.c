@@ -29,19 +29,31 @@ reversed(const struct frame_request *r)
 	return back;
 }
 
-/* Sends all of `pkts`.  Returns how many the port took before the patience was over. */
-static uint16_t
-send_all(uint16_t port, struct rte_mbuf **pkts, uint16_t n)
+/* Takes in and drops what came to our ports, so that none stands full of the frames that we send. */
+static void
+empty_ports(const struct ports *ports)
+{
+	struct rte_mbuf *pkts[TRIAL_BURST];
+
+	for (uint16_t port = 0; port < ports->count; port++) {
+		for (uint16_t q = 0; q < ports->queues; q++)
+			burst_free(pkts, rte_eth_rx_burst(port, q, pkts, TRIAL_BURST));
+	}
+}
+
+/* Sends `m`.  False, and it is still ours, if the port does not take it. */
+static bool
+send_one(const struct ports *ports, uint16_t port, struct rte_mbuf *m)
 {
 	uint64_t end = rte_rdtsc() + clock_ticks(PATIENCE_S);
-	uint16_t sent = 0;
 
-	while (sent < n && rte_rdtsc() < end) {
-		sent = (uint16_t)(sent + rte_eth_tx_burst(port, 0, &pkts[sent], (uint16_t)(n - sent)));
-		if (sent < n)
-			idle_wait(IDLE_YIELD); /* who empties the port may share our CPU */
+	while (rte_eth_tx_burst(port, 0, &m, 1) == 0) {
+		if (rte_rdtsc() > end)
+			return false;
+		empty_ports(ports);
+		idle_wait(IDLE_YIELD); /* who empties the port may share our CPU */
 	}
-	return sent;
+	return true;
 }
 
 static int
@@ -66,7 +78,7 @@ teach(struct learning *l, const struct stream *s, const struct frame *f, uint32_
 			    (uint32_t)(i / flows));
 		stamp_write_time(p + f->stamp_offset, rte_rdtsc(), 0);
 		frame_finish(f, p, sum);
-		if (send_all(s->rx_port, &m, 1) == 0) {
+		if (!send_one(l->trial->ports, s->rx_port, m)) {
 			rte_pktmbuf_free(m);
 			return -1;
 		}

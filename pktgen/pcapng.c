@@ -91,7 +91,8 @@ pcapng_start(struct pcapng *p, const char *path, const char *program, char error
 	fd = open(p->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	p->stream = fd >= 0 ? fdopen(fd, "w") : NULL;
 	if (p->stream == NULL) {
-		snprintf(error, PCAPNG_ERROR_MAX, "capture file '%.120s' cannot be written: %s", p->part, strerror(errno));
+		snprintf(error, PCAPNG_ERROR_MAX, "capture file '%.120s' cannot be written: %s", p->part,
+			 strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		pcapng_discard(p);
@@ -127,10 +128,11 @@ void
 pcapng_packet(struct pcapng *p, uint32_t interface, uint64_t time_ns, const void *data, uint32_t captured_bytes,
 	      uint32_t original_bytes)
 {
-	const uint32_t packet[] = {interface, (uint32_t)(time_ns >> 32), (uint32_t)time_ns, captured_bytes, original_bytes};
+	const uint32_t packet[] = {interface, (uint32_t)(time_ns >> 32), (uint32_t)time_ns, captured_bytes,
+				   original_bytes};
 
-	put_block(p, BLOCK_PACKET, (const struct iovec[]){part_of(packet, sizeof(packet)), part_of(data, captured_bytes)},
-		  2);
+	put_block(p, BLOCK_PACKET,
+		  (const struct iovec[]){part_of(packet, sizeof(packet)), part_of(data, captured_bytes)}, 2);
 }
 
 /* Closes the file; errno of what went wrong, or 0. */
@@ -154,7 +156,8 @@ pcapng_finish(struct pcapng *p, char error[PCAPNG_ERROR_MAX])
 	if (why == 0 && rename(p->part, p->path) != 0)
 		why = errno;
 	if (why != 0) {
-		snprintf(error, PCAPNG_ERROR_MAX, "capture file '%.120s' could not be written: %s", p->path, strerror(why));
+		snprintf(error, PCAPNG_ERROR_MAX, "capture file '%.120s' could not be written: %s", p->path,
+			 strerror(why));
 		pcapng_discard(p);
 		return -1;
 	}

@@ -96,8 +96,8 @@ region_free(struct region *r)
 static int
 too_large(struct loader *l, const char *about, uint64_t need_bytes)
 {
-	return refuse(l, "'%.100s' needs %s%.1f MiB of memory, allowed are %.1f MiB: cut the file (editcap -r), or allow more",
-		      l->path, about, (double)need_bytes / MIB, (double)l->memory_max_bytes / MIB);
+	return refuse(l, "'%.100s' needs %s%.1f MiB of memory, allowed are %.1f MiB: cut the file (editcap -r), "
+		      "or allow more", l->path, about, (double)need_bytes / MIB, (double)l->memory_max_bytes / MIB);
 }
 
 /* A file that is opened only if it is one: opening a FIFO would wait for its writer. */
@@ -113,7 +113,7 @@ open_file(struct loader *l)
 	} else if (!S_ISREG(status.st_mode)) {
 		refuse(l, "'%.100s' is not a file: name a pcap or pcapng file", l->path);
 	} else if ((uint64_t)status.st_size / 2 > l->memory_max_bytes) {
-		/* what a pcapng file says beside frames may be left out, but is not half of it; less is counted exactly */
+		/* what a pcapng file says beside frames is rarely half of it; a smaller one is counted exactly */
 		too_large(l, "about ", (uint64_t)status.st_size);
 	} else {
 		stream = fdopen(fd, "r");
@@ -145,7 +145,8 @@ open_capture(struct loader *l)
 			      name != NULL ? name : "unknown", link);
 	}
 	if (LT_FCS_LENGTH_PRESENT(pcap_datalink_ext(l->pcap)) && LT_FCS_LENGTH(pcap_datalink_ext(l->pcap)) > 0)
-		return refuse(l, "the frames of '%.100s' end in a checksum (FCS): cut it off with editcap -C -4", l->path);
+		return refuse(l, "the frames of '%.100s' end in a checksum (FCS): cut it off with editcap -C -4",
+			      l->path);
 	return 0;
 }
 
@@ -156,8 +157,8 @@ read_time(struct loader *l, const struct pcap_pkthdr *h, int64_t *ns)
 {
 	if (h->ts.tv_sec < INT32_MIN || h->ts.tv_sec > UINT32_MAX || h->ts.tv_usec <= -NS_A_SECOND * 5000 ||
 	    h->ts.tv_usec >= NS_A_SECOND * 5000)
-		return refuse(l, "packet %" PRIu64 " of '%.100s' has no sensible time: %" PRId64 " s", l->packets, l->path,
-			      (int64_t)h->ts.tv_sec);
+		return refuse(l, "packet %" PRIu64 " of '%.100s' has no sensible time: %" PRId64 " s", l->packets,
+			      l->path, (int64_t)h->ts.tv_sec);
 	*ns = (int64_t)h->ts.tv_sec * NS_A_SECOND + h->ts.tv_usec; /* tv_usec: nanoseconds, as we asked */
 	return 0;
 }
@@ -176,8 +177,9 @@ place_in_time(struct loader *l, const struct pcap_pkthdr *h, uint64_t *time_ns)
 	if (ns < l->last_ns) {
 		uint64_t back_ns = (uint64_t)(l->last_ns - ns);
 		if (back_ns > REPLAY_DISORDER_MAX_NS)
-			return refuse(l, "the time of packet %" PRIu64 " of '%.80s' goes back by %.6f s, allowed is 1 s: "
-				      "put the file in order with reordercap", l->packets, l->path, (double)back_ns / 1e9);
+			return refuse(l, "the time of packet %" PRIu64 " of '%.80s' goes back by %.6f s, allowed is "
+				      "1 s: put the file in order with reordercap", l->packets, l->path,
+				      (double)back_ns / 1e9);
 		f->disorder_count++;
 		if (back_ns > f->disorder_max_ns)
 			f->disorder_max_ns = back_ns;
@@ -195,8 +197,8 @@ check_length(struct loader *l, const struct pcap_pkthdr *h)
 		return refuse(l, "packet %" PRIu64 " of '%.80s' was cut off when it was captured: %u of %u bytes; "
 			      "capture without a snap length (tcpdump -s 0)", l->packets, l->path, h->caplen, h->len);
 	if (h->caplen < RTE_ETHER_HDR_LEN)
-		return refuse(l, "packet %" PRIu64 " of '%.100s' has %u bytes, an Ethernet header alone has 14", l->packets,
-			      l->path, h->caplen);
+		return refuse(l, "packet %" PRIu64 " of '%.100s' has %u bytes, an Ethernet header alone has 14",
+			      l->packets, l->path, h->caplen);
 	if (h->caplen > l->length_max)
 		return refuse(l, "packet %" PRIu64 " of '%.80s' has %u bytes, at most %u can be sent (%u with FCS): "
 			      "allow larger frames, or leave it out", l->packets, l->path, h->caplen, l->length_max,

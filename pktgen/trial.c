@@ -174,6 +174,7 @@ transmit(struct tx_lane *l, uint64_t now_tsc)
 	uint16_t n = l->pending_count;
 	/* asked before, since frames that are gone cannot be */
 	uint64_t bytes = l->series.point != NULL ? bytes_of(l->pending, n) : 0;
+	burst_hand_over(l->pending, n);
 	uint16_t sent = rte_eth_tx_burst(l->stream->tx_port, l->queue, l->pending, n);
 	uint16_t left = (uint16_t)(n - sent);
 
@@ -244,6 +245,7 @@ receive(const struct trial_part *part, struct rx_lane *l, struct profile *profil
 	if (n == 0)
 		return 0;
 	uint64_t now = rte_rdtsc();
+	burst_take_over(pkts, n);
 	if (part->trial->capture != NULL)
 		capture_burst(&part->trial->capture->part[part->number], l->stream->rx_port, pkts, n, now);
 	account_burst(&l->account, pkts, n, now);

@@ -7,6 +7,6 @@ verdicts are in rows.py, the tools and how they are started in lab.py; runner.py
 
 from types import ModuleType
 
-from harness.bench import one_core
+from harness.bench import flows, foreign, known_delay, one_core, pacing, through_switch
 
-FIGURES: tuple[ModuleType, ...] = (one_core,)
+FIGURES: tuple[ModuleType, ...] = (one_core, through_switch, foreign, pacing, known_delay, flows)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Where tools are measured: CPUs, folders, rounds; and the tools, started and stopped one after the other.
 
-The generator under test polls on the first CPU, whatever it is measured against on the last, as in cells of the harness.
+The generator under test polls on the first CPU, what it sends to on the last, as in cells of the harness.
 All tools get hugepages, the same kind of port with the same number of descriptors, and one CPU.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from harness.proc import Process, wait_until
 READY_S = 30.0
 ANSWER_S = 60.0         # beyond the duration of what was asked for; 10 M flows take seconds to prepare
 RING_SIZE = 1024
+DISTURBED_RATIO = 0.02  # of the time of a measurement, above which others had too much of the CPUs
 TESTPMD = "/usr/bin/dpdk-testpmd"
 TESTPMD_MIB = 256
 TESTPMD_MBUFS = 16384
@@ -40,6 +41,9 @@ class Lab:
     say: Callable[[str], None]
     measure_s: float = 1.0
     warmup_s: float = 0.3
+    processes: list[Process] = field(default_factory=list, init=False)      # that run now
+    kept_disturbed: int = field(default=0, init=False)      # rounds that were kept although others had the CPUs
+    _disturbed_ratio: float = field(default=0.0, init=False)
     _count: int = field(default=0, init=False)
 
     @property
@@ -62,14 +66,60 @@ class Lab:
         self._count += 1
         return f"{self._count:03d}-{tool}"
 
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Around every measurement: notes how long threads of our processes waited for a CPU that others had."""
+        then, before = time.monotonic(), self._waited_s()
+        yield
+        ratio = (self._waited_s() - before) / (time.monotonic() - then)
+        self._disturbed_ratio = max(self._disturbed_ratio, ratio)
+
+    def _waited_s(self) -> float:
+        return sum(waited_s(process.pid) for process in self.processes) + stolen_s(self.cpus)
+
     def in_rounds(self, what: str, tools: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
-        """Measure every tool once a round, in turning order. Gives their values by round."""
+        """Measure every tool once a round, in turning order. Gives their values by round.
+
+        A round in which others had more than DISTURBED_RATIO of the time is taken again as a whole, whatever it gave,
+        up to once a round on average; what is disturbed even then is kept, and said.
+        """
         values: dict[str, list[Any]] = {name: [] for name in tools}
-        for number in range(self.rounds):
+        spare, number = self.rounds, 0
+        while number < self.rounds:
             self.say(f"{what}: round {number + 1} of {self.rounds}")
-            for name in order(list(tools), number):
-                values[name].append(tools[name]())
+            self._disturbed_ratio = 0.0
+            got = {name: tools[name]() for name in order(list(tools), number + self.rounds - spare)}
+            if self._disturbed_ratio > DISTURBED_RATIO:
+                self.say(f"  others had {self._disturbed_ratio:.0%} of a measurement's time: "
+                         + ("again" if spare else "kept all the same"))
+                if spare:
+                    spare -= 1
+                    continue
+                self.kept_disturbed += 1
+            for name, value in got.items():
+                values[name].append(value)
+            number += 1
         return values
+
+
+def waited_s(pid: int) -> float:
+    """How long the threads of a process have been runnable without a CPU (Documentation/scheduler/sched-stats.rst), but
+    for those that are to give way."""
+    total = 0
+    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            if os.sched_getscheduler(int(file.parent.name)) != os.SCHED_IDLE:
+                total += int(file.read_text().split()[1])
+        except (OSError, IndexError, ValueError):       # the thread ended, or the kernel does not count
+            continue
+    return total / 1e9
+
+
+def stolen_s(cpus: Sequence[int]) -> float:
+    """Time that the hypervisor gave to others while these CPUs had work (proc(5), /proc/stat)."""
+    names = {f"cpu{cpu}" for cpu in cpus}
+    rows = (line.split() for line in Path("/proc/stat").read_text().splitlines())
+    return sum(int(row[8]) for row in rows if row and row[0] in names) / os.sysconf("SC_CLK_TCK")
 
 
 def order(names: Sequence[str], number: int) -> list[str]:
@@ -109,7 +159,8 @@ class Ours:
     def warmed(self, streams: Sequence[Mapping[str, Any]], **more: Any) -> Mapping[str, Any]:
         """A short trial that nobody looks at, then the one that counts."""
         self.trial(streams, self._lab.warmup_s)
-        return self.trial(streams, self._lab.measure_s, **more)
+        with self._lab.measuring():
+            return self.trial(streams, self._lab.measure_s, **more)
 
     def refuses(self, streams: Sequence[Mapping[str, Any]], **more: Any) -> str:
         """Why it does not take a trial with these arguments; empty if it does."""
@@ -139,17 +190,19 @@ def ours(lab: Lab, program: str, vdevs: Sequence[str], own: Sequence[str] = (), 
         options[options.index("-m") + 1] = str(mib)
     argv = [*prefix, str(lab.build / program), *options, "--", "--idle", "busy", "--ring-size", str(RING_SIZE), *own]
     process = Process(name, argv, lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)}, piped=True)
+    lab.processes.append(process)
     try:
         tool = Ours(lab, process)
         if wait:
             tool.wait_ready()
         yield tool
     finally:
+        lab.processes.remove(process)
         process.stop()
 
 
-class Testpmd:
-    """dpdk-testpmd at work, read through DPDK's telemetry only."""
+class Rival:
+    """Somebody else's DPDK program at work, read through DPDK's telemetry only."""
 
     def __init__(self, process: Process, socket: Path, ports: int) -> None:
         self.process = process
@@ -159,26 +212,54 @@ class Testpmd:
     def counters(self) -> tuple[float, int, int]:
         """Now (s, CLOCK_MONOTONIC), packets received and sent by all ports so far. Now is the middle of the reading."""
         before = time.monotonic()
-        stats = [telemetry.query(str(self._socket), f"/ethdev/stats,{port}") for port in range(self._ports)]
+        stats = self._stats()
         return (before + time.monotonic()) / 2, sum(s["ipackets"] for s in stats), sum(s["opackets"] for s in stats)
+
+    def _stats(self) -> list[Mapping[str, int]]:
+        return [telemetry.query(str(self._socket), f"/ethdev/stats,{port}") for port in range(self._ports)]
 
     def received(self) -> int:
         return self.counters()[1]
 
+    def wait_ports(self, also: Sequence[Process] = ()) -> None:
+        """Until telemetry answers and knows all ports."""
+        wait_until(self._knows_ports, READY_S, f"{self.process.name}: its ports", [self.process, *also])
+
+    def _knows_ports(self) -> bool:
+        try:
+            return self._socket.exists() and len(telemetry.query(str(self._socket), "/ethdev/list")) == self._ports
+        except CellFailed:
+            return False
+
     def wait_traffic(self, also: Sequence[Process] = ()) -> None:
         """Until each port has received something."""
+        self.wait_ports(also)
+
         def seen() -> bool:
-            stats = [telemetry.query(str(self._socket), f"/ethdev/stats,{port}") for port in range(self._ports)]
-            return all(s["ipackets"] > 0 for s in stats)
+            try:
+                return all(stats["ipackets"] > 0 for stats in self._stats())
+            except CellFailed:      # it is still starting, or has ended, which wait_until() finds out
+                return False
 
         wait_until(seen, READY_S, f"{self.process.name}: packets on all ports", [self.process, *also])
+
+    def only_workers_count(self) -> None:
+        """Its threads that are no DPDK workers get only the time that nobody else wants (sched(7), SCHED_IDLE): for a
+        rival whose screen and timer threads spin, and which would starve its own worker on the one CPU that it has."""
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                if not (task / "comm").read_text().startswith("rte-worker"):
+                    os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
+            except OSError:     # the thread ended
+                continue
 
     def rx_pps(self, lab: Lab) -> float:
         """Packets received a second, by all ports together."""
         rest(lab.warmup_s)
-        then, before, _ = self.counters()
-        rest(lab.measure_s)
-        now, after, _ = self.counters()
+        with lab.measuring():
+            then, before, _ = self.counters()
+            rest(lab.measure_s)
+            now, after, _ = self.counters()
         self.process.check_alive()
         return (after - before) / (now - then)
 
@@ -189,33 +270,34 @@ def rest(seconds: float) -> None:
 
 
 @contextmanager
-def testpmd(lab: Lab, vdevs: Sequence[str], own: Sequence[str], *, cpu: int | None = None) -> Iterator[Testpmd]:
-    """testpmd for the time of the block; it starts forwarding by itself."""
-    name = lab.next_name("testpmd")
+def rival(lab: Lab, tool: str, binary: str, mib: int, vdevs: Sequence[str], own: Sequence[str], *,
+          cpu: int | None = None, wait: bool = True) -> Iterator[Rival]:
+    """A DPDK program that is not ours, for the time of the block; `own` are its options behind the EAL's."""
+    name = lab.next_name(tool)
     prefix = f"vsw-{lab.folder.name[-8:]}-{name}"
     cpu = lab.generator_cpu if cpu is None else cpu
-    argv = [TESTPMD, "--lcores", programs.lcores(cpu, [cpu]), "--in-memory", "--single-file-segments", "--no-pci",
-            "-m", str(TESTPMD_MIB), "--file-prefix", prefix]
+    argv = [binary, "--lcores", programs.lcores(cpu, [cpu]), "--in-memory", "--single-file-segments", "--no-pci",
+            "-m", str(mib), "--file-prefix", prefix]
     for vdev in vdevs:
         argv += ["--vdev", vdev]
-    argv += ["--", "--nb-cores", "1", "--rxd", str(RING_SIZE), "--txd", str(RING_SIZE), "--total-num-mbufs",
-             str(TESTPMD_MBUFS), "--no-lsc-interrupt", "--no-mlockall", *own]
-    process = Process(name, argv, lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)})
+    process = Process(name, [*argv, "--", *own], lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)})
+    lab.processes.append(process)
     try:
-        socket = lab.folder / "dpdk" / prefix / "dpdk_telemetry.v2"
-        wait_until(socket.exists, READY_S, f"{name}: its telemetry socket", [process])
-        wait_until(lambda: answers(socket, len(vdevs)), READY_S, f"{name}: its ports", [process])
-        yield Testpmd(process, socket, len(vdevs))
+        seen = Rival(process, lab.folder / "dpdk" / prefix / "dpdk_telemetry.v2", len(vdevs))
+        if wait:
+            seen.wait_ports()
+        yield seen
     finally:
+        lab.processes.remove(process)
         process.stop()
 
 
-def answers(socket: Path, ports: int) -> bool:
-    """Does telemetry answer, and know all ports?"""
-    try:
-        return len(telemetry.query(str(socket), "/ethdev/list")) == ports
-    except CellFailed:
-        return False
+def testpmd(lab: Lab, vdevs: Sequence[str], own: Sequence[str], *, cpu: int | None = None, wait: bool = True
+            ) -> AbstractContextManager[Rival]:
+    """testpmd, which starts forwarding by itself."""
+    common = ["--nb-cores", "1", "--rxd", str(RING_SIZE), "--txd", str(RING_SIZE), "--total-num-mbufs",
+              str(TESTPMD_MBUFS), "--no-lsc-interrupt", "--no-mlockall"]
+    return rival(lab, "testpmd", TESTPMD, TESTPMD_MIB, vdevs, [*common, *own], cpu=cpu, wait=wait)
 
 
 def flowgen(flows: int) -> list[str]:
@@ -223,7 +305,7 @@ def flowgen(flows: int) -> list[str]:
     return ["--forward-mode=flowgen", f"--flowgen-flows={flows}", "--txpkts=60"]
 
 
-def two_streams(pairs: Sequence[tuple[int, int]], **more: Any) -> list[dict[str, Any]]:
+def streams(pairs: Sequence[tuple[int, int]], **more: Any) -> list[dict[str, Any]]:
     """Streams of 64-byte frames, saturating unless said otherwise."""
     return [{"tx": tx, "rx": rx, "frame_bytes": 64, **more} for tx, rx in pairs]
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figure 1: one core, two net_ring ports that loop to themselves, saturating, 64 bytes. pktgen, which stamps, checks and
-times every packet, against testpmd's flowgen, which does none of that; cycles and instructions a packet.
+"""Figure 1: one core, two net_ring ports that loop to themselves, saturating, 64 bytes. pktgen, which stamps, checks
+and times every packet, against testpmd's flowgen, which does none of that; cycles and instructions a packet.
 """
 
 import re
@@ -40,7 +40,7 @@ def _compare(the_lab: Lab, flows: int, bar: Any) -> tuple[list[Row], list[tuple[
 
 def _ours(the_lab: Lab, flows: int) -> tuple[float, float]:
     with lab.ours(the_lab, "pktgen", RING_PORTS) as pktgen:
-        reply = pktgen.warmed(lab.two_streams(LOOPED, flows=flows))
+        reply = pktgen.warmed(lab.streams(LOOPED, flows=flows))
         check_whole(reply)
         return lab.rx_pps(reply), pktgen.tsc_hz
 
@@ -61,7 +61,7 @@ def _rival(the_lab: Lab, flows: int) -> float:
 
 def _by_part(the_lab: Lab) -> list[Row]:
     """Cycles a packet by part of the loop, from pktgen's own profile."""
-    streams = lab.two_streams(LOOPED)
+    streams = lab.streams(LOOPED)
     with lab.ours(the_lab, "pktgen", RING_PORTS) as pktgen:
         why = pktgen.refuses(streams, profile=True)
         profiles = [] if why else [pktgen.warmed(streams, profile=True)["workers"][0].get("profile")
@@ -88,7 +88,8 @@ def _instructions(the_lab: Lab) -> Row:
     except CellFailed as why:
         return absent(NUMBER, what, unit, None, f"pktgen does not run under valgrind: {why}")
     if many <= few or more <= less:
-        return absent(NUMBER, what, unit, None, f"callgrind saw {less} and {more} instructions for {few} and {many} packets")
+        why = f"callgrind saw {less} and {more} instructions for {few} and {many} packets"
+        return absent(NUMBER, what, unit, None, why)
     return row(NUMBER, what, [(more - less) / (many - few)], unit)
 
 
@@ -102,7 +103,7 @@ def _callgrind(the_lab: Lab, seconds: float) -> tuple[int, int]:
     prefix = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--toggle-collect=trial_run", "-q")
     with lab.ours(the_lab, "pktgen", (), eal=eal, prefix=prefix, mib=64, wait=False) as pktgen:
         pktgen.ready = pktgen.channel.event("ready", UNDER_VALGRIND_S)
-        reply = pktgen.trial(lab.two_streams(LOOPED), seconds, drain_s=0)
+        reply = pktgen.trial(lab.streams(LOOPED), seconds, drain_s=0)
         pktgen.channel.request("quit", UNDER_VALGRIND_S)
         pktgen.process.popen.wait(UNDER_VALGRIND_S)
     return sum(s["meter"]["received_count"] for s in reply["streams"]), instructions(out)

@@ -10,8 +10,9 @@ import io
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-COLUMNS = ("figure", "what", "value", "unit", "bar", "verdict", "reason", "n", "low", "high", "ours", "rival")
+COLUMNS = ("figure", "what", "value", "unit", "bar", "verdict", "reason", "n", "low", "high", "ours", "rival", "at")
 MET, MISSED, NOT_MEASURED, FAILED, NO_BAR = "met", "missed", "n/a", "failed", "info"
 BAD = (MISSED, FAILED)
 
@@ -44,8 +45,8 @@ def below(limit: float) -> Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One line. `n` values lie behind `value`, between `low` and `high`; `ours` and `rival` are the medians that a ratio
-    compares, in the unit that `what` names. None where there is no such number."""
+    """One line. `n` values lie behind `value`, between `low` and `high`; `ours` and `rival` are the medians that a
+    ratio compares, in the unit that `what` names; `at` is the place on a curve. None where there is no such number."""
 
     figure: int
     what: str
@@ -59,22 +60,25 @@ class Row:
     high: float | None = None
     ours: float | None = None
     rival: float | None = None
+    at: float | None = None
 
     @property
     def bad(self) -> bool:
         return self.verdict in BAD
 
 
-def row(figure: int, what: str, values: Sequence[float], unit: str, bar: Bar | None = None, note: str = "") -> Row:
+def row(figure: int, what: str, values: Sequence[float], unit: str, bar: Bar | None = None, note: str = "",
+        at: float | None = None) -> Row:
     """A row of the median of some values, judged by its bar."""
     if not values:
         return absent(figure, what, unit, bar, note or "nothing was measured")
     value = statistics.median(values)
     verdict = NO_BAR if bar is None else MET if bar.holds(value) else MISSED
-    return Row(figure, what, value, unit, bar, verdict, note, len(values), min(values), max(values))
+    return Row(figure, what, value, unit, bar, verdict, note, len(values), min(values), max(values), at=at)
 
 
-def ratio(figure: int, what: str, ours: Sequence[float], rival: Sequence[float], bar: Bar | None, note: str = "") -> Row:
+def ratio(figure: int, what: str, ours: Sequence[float], rival: Sequence[float], bar: Bar | None,
+          note: str = "") -> Row:
     """A row of ours / rival, by round: ours[i] and rival[i] are of round i."""
     assert len(ours) == len(rival), (ours, rival)
     if any(value <= 0 for value in rival):
@@ -109,14 +113,19 @@ def number(value: float | None) -> str:
 
 def line(r: Row) -> str:
     """For people: figure, what, value, unit, bar, verdict; then what lies behind it."""
-    parts = [f"{r.figure}", f"{r.what:58}", f"{number(r.value):>9} {r.unit:16}", f"{str(r.bar or 'no bar'):9}", r.verdict]
-    text = " ".join(parts)
+    bar = str(r.bar or "no bar")
+    text = f"{r.figure} {r.what:70} {number(r.value):>9} {r.unit:12} {bar:9} {r.verdict}"
     if r.verdict in (NOT_MEASURED, FAILED):
         return f"{text} ({r.reason})"
     behind = [f"{number(r.low)}..{number(r.high)}, n={r.n}"] if r.n > 1 else []
     if r.rival is not None:
         behind.append(f"{number(r.ours)} : {number(r.rival)}")
     return text + (f"  [{'; '.join(behind)}]" if behind else "") + (f"  {r.reason}" if r.reason else "")
+
+
+def as_json(r: Row) -> dict[str, Any]:
+    """The columns of the CSV as an object; null where there is no number."""
+    return {c: str(cell) if isinstance(cell, Bar) else cell for c, cell in ((c, getattr(r, c)) for c in COLUMNS)}
 
 
 def to_csv(rows: Iterable[Row]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs figures: holds the machine, sees to hugepages, puts everything back. A figure that fails does not stop the next."""
+"""Runs figures: holds the machine, sees to hugepages, puts everything back. A failing figure does not stop the next."""
 
 import secrets
 import shutil
@@ -10,14 +10,14 @@ from types import ModuleType
 
 from harness import host
 from harness.bench import rows
-from harness.bench.lab import Lab
+from harness.bench.lab import DISTURBED_RATIO, Lab
 from harness.bench.rows import Row
 from harness.errors import BadInput, CannotRun, CellFailed, Unsupported
 from harness.interrupts import Interrupted, Interrupts
 from harness.plan import PAGE_MIB
 
 ROUNDS = 5
-PROGRAMS = ("pktgen", "meter", "vnf")
+PROGRAMS = ("pktgen", "meter", "bare", "vnf")
 
 
 def choose(figures: Sequence[ModuleType], numbers: Sequence[int]) -> list[ModuleType]:
@@ -58,8 +58,9 @@ def run(figures: Sequence[ModuleType], build: Path, out: Path, rounds: int, say:
 def _one(figure: ModuleType, lab: Lab, interrupts: Interrupts) -> list[Row]:
     try:
         with interrupts.armed():
+            lab.kept_disturbed = 0
             measured: list[Row] = figure.measure(lab)
-            return measured
+            return measured + _disturbed(figure, lab)
     except Unsupported as why:
         return [rows.absent(figure.NUMBER, "all of it", "", None, str(why))]
     except CellFailed as why:
@@ -67,6 +68,14 @@ def _one(figure: ModuleType, lab: Lab, interrupts: Interrupts) -> list[Row]:
         return [rows.failed(figure.NUMBER, "all of it", str(why))]
     except Interrupted:
         raise KeyboardInterrupt from None
+
+
+def _disturbed(figure: ModuleType, lab: Lab) -> list[Row]:
+    """A row that warns, if there is a reason."""
+    if not lab.kept_disturbed:
+        return []
+    what = f"rounds in which other programs had over {DISTURBED_RATIO:.0%} of the time"
+    return [rows.row(figure.NUMBER, what, [lab.kept_disturbed], "rounds", note="measure on a quiet machine")]
 
 
 def fresh(folder: Path) -> Path:

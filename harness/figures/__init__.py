@@ -13,7 +13,7 @@ Names reach gnuplot only as quoted fields of a data file, never as gnuplot code,
 off. A row that cannot be read is left out and named in a warning; the place of its bar then says "missing".
 """
 
-from harness.figures.drawing import FIGURES, FORMATS, draw
+from harness.figures.drawing import FIGURES, FORMATS, draw, draw_flows
 from harness.figures.reading import FigureError
 
-__all__ = ["FIGURES", "FORMATS", "FigureError", "draw"]
+__all__ = ["FIGURES", "FORMATS", "FigureError", "draw", "draw_flows"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.figures.flows import flows_dat
 from harness.figures.page import layout, throughput_dat
 from harness.figures.reading import FigureError, Row, clean, read_results
 from harness.figures.throughput import THROUGHPUT_COLUMNS, pivot
@@ -73,6 +74,20 @@ def draw(run_dir: Path, formats: Sequence[str] = FORMATS, warn: Callable[[str], 
     except OSError as error:
         raise FigureError(f"cannot read or write {error.filename or run_dir}: {error.strerror}") from None
     return written
+
+
+def draw_flows(source: Path, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw what flows cost from a bench-core.csv into `folder`, which is made. Gives the files, .dat first. Raises
+    FigureError."""
+    try:
+        dat = flows_dat(source.read_text(encoding="utf-8", errors="replace"))
+    except FigureError as error:
+        raise FigureError(f"flows: {error} [{source}]") from None
+    except OSError as error:
+        raise FigureError(f"cannot read {source}: {error.strerror}") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".drawing-", dir=folder) as scratch:
+        return _draw_one("flows", dat, formats, Path(scratch), folder)
 
 
 def _say(warnings: Sequence[str], warn: Callable[[str], None], most: int = 12) -> None:

@@ -21,8 +21,8 @@ class VnfIo:
         argv = [f"{site.prefix}/vnf",
                 *programs.host_eal(site.file_prefix, site.cores.control, site.cores.switch[0], vdevs),
                 *programs.own("vnf", "io", idle, site.ring_size)]
-        # DPDK's vhost client tries again once a second only, so it starts when there is a socket; the generator makes the
-        # second one when somebody has come to the first
+        # DPDK's vhost client tries again once a second only, so it starts when there is a socket; the generator makes
+        # the second one when somebody has come to the first
         return [Await(site.sockets[0]), Spawn("vnf-io", tuple(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 
     def wire(self, site: Site) -> list[Step]:

@@ -15,7 +15,7 @@ from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
 from harness.search import Result
 from harness.sim import simulated_up
-from harness.tests.support import cells_of_text, executable, processes_of, seeded, write
+from harness.tests.support import NULL_CELL, cells_of_text, executable, processes_of, seeded, write
 
 CPUS = (0, 1, 2)
 MAX_PPS = 8e6
@@ -45,8 +45,9 @@ for line in sys.stdin:
                      foreign_count=0, span_s=0.0,
                      latency=dict(count=n, min_ns=1000, max_ns=1000, sum_ns=0, bins=[[1000, 1001, n]]))
         streams.append(dict(intended_count=n if s["rate_pps"] else None, sent_count=n, tx_full_count=0,
-                            departure_gap=gaps if q.get("gaps") else None, meter=meter if s["rx"] is not None else None))
-    say(id=q["id"], ok=True, streams=streams, tx_span_s=q["duration_s"], clock_error_ppm=0.0, missed_count=0,
+                            departure_gap=gaps if q.get("gaps") else None,
+                            meter=meter if s["rx"] is not None else None))
+    say(id=q["id"], ok=True, streams=streams, tx_span_s=q["duration_s"] * 1.001, clock_error_ppm=0.0, missed_count=0,
         drained=True, workers=[dict(gap_max_ns=1, stall_ns=2, involuntary_switches=3)])
 """
 VNF = """#!{python}
@@ -87,10 +88,11 @@ def test_every_port_kind_direction_and_size_is_measured(build: Any, runtime: Pat
                             *((kind, way, size) for kind in ("ring", "vhost-user") for way in ("one-way", "two-way")
                               for size in (64, 1024))]
     for (kind, way, size), p in points.items():
-        assert p["max_pps"] == pytest.approx(MAX_PPS * 64 / size / (2 if way == "two-way" else 1), rel=1e-3)
+        assert p["max_pps"] == pytest.approx(MAX_PPS * 64 / size / (2 if way == "two-way" else 1), rel=2e-3)
         if kind != "null":
             slow = p["rate_error_ratio"]
-            assert slow["1000"] == pytest.approx(-0.001, rel=0.01)
+            assert slow["1000"] == pytest.approx(99 / 100 / 1.001 - 1)      # 100 frames have 99 gaps
+            assert slow.get("1000000", -0.001) == pytest.approx(-0.001, rel=0.02)
             assert ("1000000" in slow) == (p["max_pps"] > 1e6) == (p["gap_near_ratio"] is not None)
             assert (p["latency_min_ns"], p["latency_p50_ns"], p["latency_p99_ns"]) == (1000, 1000, 1000)
     assert points["ring", "one-way", 64]["gap_near_ratio"] == pytest.approx(0.98)
@@ -134,8 +136,8 @@ def test_programs_that_are_not_built_are_named(tmp_path: Path, runtime: Path) ->
 def test_the_forwarder_is_at_the_switch_s_end_on_its_cpu(build: Any) -> None:
     folder = build()
     calibrated(folder)
-    [argv] = {line for line in (folder / "calibration-logs" / "vhost-user-one-way" / "vnf-io.log").read_text().splitlines()
-              if line.startswith("$ ")}
+    log = folder / "calibration-logs" / "vhost-user-one-way" / "vnf-io.log"
+    [argv] = {line for line in log.read_text().splitlines() if line.startswith("$ ")}
     assert f"--lcores {programs.lcores(0, [2])} " in argv and "--nf io" in argv
     assert "net_vhost0,iface=" in argv and "client=1" in argv
 
@@ -204,7 +206,8 @@ def test_a_rate_near_the_ceiling_is_a_lower_bound_and_any_other_is_not(tmp_path:
 
 
 def test_without_a_point_of_its_kind_nothing_is_marked(tmp_path: Path) -> None:
-    assert marks(Calibration("", [point("ring", "one-way", 64, 1.0)], {}), 'topology = "p2p"', 1e6, tmp_path)[0] == ("tcg",)
+    found = Calibration("", [point("ring", "one-way", 64, 1.0)], {})
+    assert marks(found, 'topology = "p2p"', 1e6, tmp_path)[0] == ("tcg",)
 
 
 def test_the_nearest_size_is_the_one_that_counts() -> None:
@@ -218,7 +221,7 @@ def test_the_nearest_size_is_the_one_that_counts() -> None:
 
 # ---- in a run and on the command line ------------------------------------------------------------------------------
 
-NULL = '[matrix]\ntopology = "p2p"\nport_kind = "ring"\nswitch = "null"\n[search]\ntrials = 1\ntrial_s = 0.1\nwarmup_s = 0\n'
+NULL = NULL_CELL + "[search]\ntrials = 1\ntrial_s = 0.1\nwarmup_s = 0\n"
 
 
 @pytest.fixture
@@ -265,7 +268,7 @@ def test_the_command_measures_shows_and_keeps(build: Any, capsys: pytest.Capture
     monkeypatch.setenv("COLUMNS", "200")
     assert cli.main(["calibrate", "--quick"]) == 0
     out = capsys.readouterr().out
-    for word in ("vhost-user", "two-way", "8.000", "98.00 %", "1.0 / 1.0 / 1.0", str(folder / "calibration.json")):
+    for word in ("vhost-user", "two-way", "7.992", "98.00 %", "1.0 / 1.0 / 1.0", str(folder / "calibration.json")):
         assert word in out
     before = os.stat(folder / "calibration.json").st_mtime_ns
     assert cli.main(["calibrate", "--quick", "--if-needed"]) == 0
@@ -276,7 +279,8 @@ def test_the_command_measures_shows_and_keeps(build: Any, capsys: pytest.Capture
     assert json.loads(said.out)["points"] and "other builds of our programs" in said.err
 
 
-def test_a_calibration_that_fails_stops_the_command_and_not_a_bench(build: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_calibration_that_fails_stops_the_command_and_not_a_bench(build: Any,
+                                                                    capsys: pytest.CaptureFixture[str]) -> None:
     build("sys.exit('out of mbufs')")
     assert cli.main(["calibrate", "--quick"]) == 1
     assert "out of mbufs" in capsys.readouterr().err

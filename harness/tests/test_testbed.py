@@ -50,7 +50,8 @@ for line in sys.stdin:
         sent = int((s["rate_pps"] or 1e6) * q["duration_s"])
         got = {got}
         def hist(ns, count):
-            return dict(count=count, min_ns=ns, max_ns=ns, sum_ns=ns * count, overflow_count=0, bins=[[ns, ns + 1, count]])
+            return dict(count=count, min_ns=ns, max_ns=ns, sum_ns=ns * count, overflow_count=0,
+                        bins=[[ns, ns + 1, count]])
         gaps = hist(int(1e9 / s["rate_pps"]), sent) if q.get("gaps") else None
         series = [[sent, 60 * sent]] if q.get("interval_s") else None
         meter = dict(received_count=got, received_bytes=60 * got, duplicate_count=0, reordered_count=0,
@@ -153,8 +154,8 @@ def test_a_trial_asks_for_the_traffic_of_the_scenario(measured: Any, tmp_path: P
     assert learn["count"] == 2 and [(s["tx"], s["rx"]) for s in learn["streams"]] == [(0, 1), (1, 0)]
     assert all(s["frame_bytes"] == [64, 64, 1518] for q in requests for s in q["streams"])
     logs = (folder / "logs" / outcome.cell.id).resolve()
-    for q, shape, gaps, interval_s in ((probe, None, None, None), (rplus[0], None, None, 0.5), (rplus[1], None, None, 0.5),
-                                       (latency, "poisson", True, 0.5)):
+    for q, shape, gaps, interval_s in ((probe, None, None, None), (rplus[0], None, None, 0.5),
+                                       (rplus[1], None, None, 0.5), (latency, "poisson", True, 0.5)):
         assert {s.get("shape") for s in q["streams"]} == {shape}
         assert (q.get("gaps"), q.get("ipdv"), q.get("interval_s")) == (gaps, gaps, interval_s)
         assert ("capture" in q) == (q is latency) and ("flow_records" in q) == (q is not probe)
@@ -205,8 +206,8 @@ def apart(tmp_path: Path, text: str) -> tuple[testbed.Testbed, Answering, Answer
     """A p2v testbed whose programs are not there."""
     [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2v"\n' + text, switches=["testpmd"])
     seen = {"min_ns": 7, "max_ns": 7, "count": 10, "sum_ns": 70, "bins": [[7, 8, 10]]}
-    sender = Answering(trial={"streams": [{"intended_count": 10, "sent_count": 10, "tx_full_count": 0}], "tx_span_s": 1.0,
-                              "clock_error_ppm": 0.0, "workers": [], "missed_count": 0})
+    sender = Answering(trial={"streams": [{"intended_count": 10, "sent_count": 10, "tx_full_count": 0}],
+                              "tx_span_s": 1.0, "clock_error_ppm": 0.0, "workers": [], "missed_count": 0})
     receiver = Answering(arm={}, settle={"silent": True}, read={"meter": meter(10, latency=seen), "missed_count": 0,
                                                                 "series": [[10, 600]]})
     bed_ = testbed.Testbed(cell, setup_of(cell), tmp_path, ExitStack())
@@ -229,7 +230,8 @@ def test_two_programs_on_one_host_have_one_clock_and_a_vm_has_its_own(guest_kind
 
 
 def test_a_meter_is_told_where_the_stamp_stands_and_how_long_an_interval_is(tmp_path: Path) -> None:
-    one, sender, receiver = apart(tmp_path, 'guest = "process"\nframe_bytes = 128\n[traffic]\nvlan = 5\ninterval_s = 1.0\n')
+    text = 'guest = "process"\nframe_bytes = 128\n[traffic]\nvlan = 5\ninterval_s = 1.0\n'
+    one, sender, receiver = apart(tmp_path, text)
     trial = one.measure(Request("rplus", None, 1.0))
     assert receiver.asked[0] == ("arm", {"epoch": 1, "flows": 1, "stamp_offset": 46, "interval_s": 1.0})
     assert sender.asked[0][1]["streams"][0]["vlan"] == [5] and sender.asked[0][1]["interval_s"] == 1.0

@@ -62,7 +62,7 @@ def test_a_letter_that_stands_for_nothing_is_named() -> None:
 def test_imix_replaces_the_frame_size_and_its_mean_is_recorded(tmp_path: Path) -> None:
     cell = cell_of(tmp_path, 'imix = "aaaaaaaAAAAg"\nimix_sizes = {A = 570}')
     assert cell.frame_bytes == round((7 * 64 + 4 * 570 + 1518) / 12) == 354
-    assert sent(tmp_path, 'imix = "aaaaaaaAAAAg"\nimix_sizes = {A = 570}')["frame_bytes"] == [64] * 7 + [570] * 4 + [1518]
+    assert stream(cell.traffic, 354, 1, None)["frame_bytes"] == [64] * 7 + [570] * 4 + [1518]
     assert "aaaaaaaAAAAg" in cell.traffic.text and "A=570" in cell.traffic.text
 
 
@@ -120,7 +120,7 @@ def test_a_replayed_file_brings_its_own_frames(tmp_path: Path) -> None:
     write(tmp_path / "a.pcap", "x")
     text = '[traffic.replay]\nfile = "a.pcap"\ntiming = "rate"\nloop = true'
     cell = cell_of(tmp_path, text)
-    assert cell.replays and "64B" not in cell.id and "1f" not in cell.id
+    assert cell.replays and not cell.has_latency and "64B" not in cell.id and "1f" not in cell.id
     assert stream(cell.traffic, 64, 1, 1e6) == {"rate_pps": 1e6, "replay": {
         "file": str(tmp_path / "a.pcap"), "timing": "rate", "speed": 1.0, "loop": True}}
     assert stream(cell.traffic, 64, 1, 1e3, probe=True) == {"rate_pps": 1e3, "frame_bytes": 64, "flows": 1}
@@ -221,7 +221,8 @@ def test_what_needs_both_ends_is_not_available_elsewhere(key: str, tmp_path: Pat
 
 
 def test_plan_shows_the_traffic_of_each_direction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write(tmp_path / "t.toml", 'name = "t"\n' + BOTH + '[traffic]\nshape = "poisson"\nimix = "aag"\ndst_port = 80\n')
+    text = '[traffic]\nshape = "poisson"\nimix = "aag"\ndst_port = 80\n'
+    file = write(tmp_path / "t.toml", 'name = "t"\n' + BOTH + text)
     assert cli.main(["plan", str(file)]) == 0
     out = capsys.readouterr().out
     assert words_missing(out, ["imix=aag", "shape=poisson", "direction 0", "direction 1", '"dst_port": 80',
@@ -258,6 +259,17 @@ def test_fixed_rates_are_asked_for_in_rounds() -> None:
     assert asked == [("warmup", 1e3), ("fixed@1000pps", 1e3), ("fixed@1000000pps", 1e6)] + asked[1:3]
     assert results["rx_pps@1000pps"].value == 900 and results["rx_pps@1000pps"].n == 2
     assert results["loss_ratio@1000000pps"].value == pytest.approx(0.1)
+
+
+def test_a_replay_says_how_true_its_gaps_were() -> None:
+    steps = search.run(scenario.Search("fixed", 1, 1.0, 0, (), 1, 1.0, ()), False)
+    assert next(steps).rate_pps is None
+    error = {"count": 1000, "min_ns": 40, "max_ns": 40, "sum_ns": 0, "bins": [[40, 41, 1000]]}
+    with pytest.raises(StopIteration) as done:
+        steps.send(made([direction(1000, 1000, sender={"replay": {"frames": 9, "gap_error": error}})]))
+    assert {r.metric: r.value for r in done.value.value} == {
+        "rx_pps@replay": 1000, "loss_ratio@replay": 0, "replay_gap_error_p50_ns@replay": 40,
+        "replay_gap_error_p99_ns@replay": 40}
 
 
 def test_every_phase_of_a_search_can_be_captured() -> None:
@@ -343,9 +355,9 @@ def test_any_table_is_taken_or_refused_in_a_line(tmp_path: Path) -> None:
     taken = 0
     for _ in range(300):
         keys = r.sample(list(traffic.FIELDS), r.randint(0, 4))
-        values = {key: r.choice([field.default, field.low, field.high, *(field.choices or [0]), "aag", "02:00:00:00:00:01",
-                                 [1], {"file": "a.pcap"}, {"A": 70}, True]) for key in keys
-                  for field in [traffic.FIELDS[key]]}
+        values = {key: r.choice([field.default, field.low, field.high, *(field.choices or [0]), "aag",
+                                 "02:00:00:00:00:01", [1], {"file": "a.pcap"}, {"A": 70}, True])
+                  for key in keys for field in [traffic.FIELDS[key]]}
         table = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
         matrix = {key: field.default for key, field in scenario.MATRIX.items()} | {"topology": ("p2p",)}
         try:

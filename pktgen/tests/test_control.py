@@ -3,8 +3,10 @@
 
 import json
 import os
+import resource
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from coretest import START_S, Program, command, seeded, trial
@@ -185,7 +187,7 @@ def test_a_good_trial_after_all_that(pktgen):
 
 
 BAD_ARMS = [
-    {}, {"epoch": -1}, {"epoch": 65536}, {"epoch": "1"}, {"epoch": 1 << 32}, {"epoch": 1, "stream": 256},
+    {"epoch": -1}, {"epoch": 65536}, {"epoch": "1"}, {"epoch": 1 << 32}, {"epoch": 1, "stream": 256},
     {"epoch": 1, "stream": -1}, {"epoch": 1, "flows": 0}, {"epoch": 1, "flows": (1 << 24) + 1},
     {"epoch": 1, "flows": (1 << 32) + 1}, {"epoch": 1, "flow_table": -1}, {"epoch": 1, "flow_table": (1 << 24) + 1},
     {"epoch": 1, "flow_table": 1 << 32}, {"epoch": 1, "interval_s": 0}, {"epoch": 1, "interval_s": -1},
@@ -199,10 +201,17 @@ def test_a_bad_arm_is_refused(meter, request_):
     still_serves(meter)
 
 
-def test_a_flow_table_without_room_is_refused(meter):
-    """256 MB are there; 2^24 flows need more."""
-    assert "memory" in meter.refused("arm", epoch=1, flow_table=1 << 24)
-    still_serves(meter)
+def test_a_flow_table_without_room_is_refused():
+    """Of an address space with 64 MiB left; 2^24 flows need 1.8 GiB."""
+    with Program("meter", "--wires", "1") as meter:
+        status = Path(f"/proc/{meter.process.pid}/status").read_text()
+        used = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmSize:"))
+        resource.prlimit(meter.process.pid, resource.RLIMIT_AS, (used + (64 << 20), resource.RLIM_INFINITY))
+        assert "the flow table needs 1024 MiB" in meter.refused("arm", flow_table=1 << 24)
+        still_serves(meter)
+        meter.do("arm", flow_table=1000)
+        assert meter.do("read")["flows"]["flow_count"] == 0
+        meter.end()
 
 
 def test_the_meter_reads_only_when_armed():
@@ -211,6 +220,9 @@ def test_the_meter_reads_only_when_armed():
             assert "arm" in meter.refused(cmd)
         meter.do("arm", epoch=1)
         assert meter.refused("read", top="many")
+        assert meter.refused("read", top=-1)
+        assert "by" in meter.refused("read", by="colour")
+        assert "flow_table" in meter.refused("read", flows_file="flows.csv")
         assert meter.refused("settle", silence_s=-1)
         assert meter.refused("settle", silence_s=3)
         assert meter.refused("settle", max_s=61)

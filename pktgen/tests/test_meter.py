@@ -124,10 +124,12 @@ def test_hostile_frames_are_never_ours(tmp_path):
     ledger.check(metered(tmp_path, frames, epoch=5, stream=1, flows=8, flow_table=64)["meter"])
 
 
-NOT_IPV4 = "not IPv4"
+NON_IP_ARP = "non-IP", 0x0806
+MALFORMED = "malformed", 0
+MALFORMED_IPV4 = "malformed", 0x0800
 
 
-def key(src, dst, protocol, sport=0, dport=0):
+def key(src, dst, protocol, sport=None, dport=None):
     return src, dst, protocol, sport, dport
 
 
@@ -156,27 +158,32 @@ def random_frame(rng, hosts=6, ports=4):
         ip.frag = rng.randint(1, 8191)
         ip.flags = rng.choice((0, "MF"))
         ip.proto = rng.choice((6, 17))
-        return bytes(ether / ip / rng.randbytes(40)), key(src, dst, ip.proto)
+        return bytes(ether / ip / rng.randbytes(40)), ("fragment", *key(src, dst, ip.proto))
     if kind == 11:
-        return bytes(ether / IPv6() / udp / payload), NOT_IPV4
+        return bytes(ether / IPv6() / udp / payload), key("::1", "::1", 17, sport, dport)
     if kind == 12:
-        return bytes(ether / rng.choice((ARP(), Dot1Q(vlan=7) / ip / udp))) + payload, NOT_IPV4
+        if rng.random() < 0.5:
+            return bytes(ether / ARP() / payload), NON_IP_ARP
+        return bytes(ether / Dot1Q(vlan=7) / ip / udp / payload), (7, *key(src, dst, 17, sport, dport))
     if kind == 13:      # cut off before the ports are complete
-        whole = bytes(ether / ip / udp)
-        return whole[:rng.randint(34, 37)], key(src, dst, 17)
-    if kind == 14:      # cut off inside the IPv4 header
-        return bytes(ether / ip / udp)[:rng.randint(1, 33)], NOT_IPV4
+        return bytes(ether / ip / udp)[:rng.randint(34, 37)], MALFORMED_IPV4
+    if kind == 14:      # cut off inside the Ethernet or IPv4 header
+        length = rng.randint(1, 33)
+        return bytes(ether / ip / udp)[:length], MALFORMED_IPV4 if length >= 14 else MALFORMED
     # says IPv4 and is not: another version, or a header shorter than a header is
     ip.version, ip.ihl = rng.choice(((6, 5), (0, 0), (4, 4), (4, 0), (15, 15)))
-    return bytes(ether / ip / udp / payload), NOT_IPV4
+    return bytes(ether / ip / udp / payload), MALFORMED_IPV4
 
 
 def table(reply):
     """The flow table of a reply as {flow: (packets, bytes)}."""
     rows = {}
     for row in reply["flows"]["top"]:
-        flow = NOT_IPV4 if row["kind"] == "not IPv4" else key(row["src"], row["dst"], row["protocol"], row["src_port"],
-                                                             row["dst_port"])
+        if row["kind"] in ("non-IP", "malformed"):
+            flow = row["kind"], row["ether_type"]
+        else:
+            mark = ("fragment",) if row["kind"].endswith(" fragment") else ()
+            flow = *mark, *row["vlan"], *key(row["src"], row["dst"], row["protocol"], row["src_port"], row["dst_port"])
         assert flow not in rows, "one flow in two rows"
         rows[flow] = row["packets"], row["bytes"]
     return rows
