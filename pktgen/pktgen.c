@@ -9,6 +9,7 @@
 #include <rte_cycles.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "learn.h"
@@ -28,6 +29,7 @@ struct pktgen {
 	struct trial trial;
 	struct request_files files;
 	struct capture capture;
+	FILE *flow_records; /* NULL: none */
 };
 
 static unsigned int chosen_senders;
@@ -58,6 +60,29 @@ open_capture(struct pktgen *g, char error[CONTROL_ERROR_MAX])
 		return -1;
 	g->trial.capture = &g->capture;
 	return 0;
+}
+
+static int
+open_flow_records(struct pktgen *g, char error[CONTROL_ERROR_MAX])
+{
+	if (g->files.flow_records[0] == '\0')
+		return 0;
+	g->flow_records = report_flows_open(g->files.flow_records, error);
+	return g->flow_records != NULL ? 0 : -1;
+}
+
+/* Leaves nothing behind of files that were opened and not written. */
+static void
+discard_files(struct pktgen *g)
+{
+	if (g->trial.capture != NULL)
+		capture_discard(&g->capture);
+	g->trial.capture = NULL;
+	if (g->flow_records != NULL) {
+		fclose(g->flow_records);
+		unlink(g->files.flow_records);
+	}
+	g->flow_records = NULL;
 }
 
 /* Who does what: everything, or the first `senders` the one and the others the other. */
@@ -117,7 +142,9 @@ write_files(struct pktgen *g, json_t *reply, char error[CONTROL_ERROR_MAX])
 		json_object_set_new(reply, "captured_count", json_integer(g->capture.captured_count));
 		g->trial.capture = NULL;
 	}
-	return g->files.flow_records[0] != '\0' ? report_flows(&g->trial, g->files.flow_records, error) : 0;
+	FILE *file = g->flow_records;
+	g->flow_records = NULL;
+	return file != NULL ? report_flows(&g->trial, file, g->files.flow_records, error) : 0;
 }
 
 static int
@@ -179,9 +206,10 @@ cmd_trial(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 	if (rc == 0)
 		rc = open_capture(g, error);
 	if (rc == 0)
+		rc = open_flow_records(g, error);
+	if (rc == 0)
 		rc = measure(g, reply, error);
-	if (t->capture != NULL)
-		capture_discard(&g->capture);
+	discard_files(g);
 	trial_free(t);
 	return rc;
 }

@@ -167,16 +167,20 @@ write_flows(FILE *file, const struct stream *s, unsigned int number, const struc
 	}
 }
 
-int
-report_flows(const struct trial *t, const char *path, char error[TRIAL_ERROR_MAX])
+FILE *
+report_flows_open(const char *path, char error[TRIAL_ERROR_MAX])
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
 
-	if (file == NULL) {
+	if (file == NULL)
 		snprintf(error, TRIAL_ERROR_MAX, "flow_records: %.150s: %s", path, strerror(errno));
-		return -1;
-	}
+	return file;
+}
+
+int
+report_flows(const struct trial *t, FILE *file, const char *path, char error[TRIAL_ERROR_MAX])
+{
 	fprintf(file, "stream,flow,sent_count,received_count,lost_count,duplicate_count,reordered_count,latency_min_ns,"
 		      "latency_mean_ns,latency_max_ns\r\n");
 	for (uint32_t i = 0; i < t->rx_lanes; i++) {

@@ -6,6 +6,7 @@
 #define VSW_REPORT_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "trial.h"
 
@@ -16,9 +17,13 @@ json_t *report_trial(struct trial *t);
 /* What a worker saw of itself.  New reference. */
 json_t *report_loop(const struct loop_stats *s, bool profiled);
 
-/* Writes a row a flow of every metered stream to a new file at `path`, header row first (RFC 4180): stream, flow, sent_count,
+/* A new file for report_flows(), made before the trial so that one which cannot be written costs none.  NULL with a
+ * sentence. */
+FILE *report_flows_open(const char *path, char error[TRIAL_ERROR_MAX]);
+
+/* Writes a row a flow of every metered stream to `file`, at `path`, header row first (RFC 4180): stream, flow, sent_count,
  * received_count, lost_count, duplicate_count, reordered_count, latency_min_ns, latency_mean_ns, latency_max_ns.
- * Call after report_trial().  0, or -1 with a sentence and no file. */
-int report_flows(const struct trial *t, const char *path, char error[TRIAL_ERROR_MAX]);
+ * Call after report_trial().  Closes the file.  0, or -1 with a sentence and no file. */
+int report_flows(const struct trial *t, FILE *file, const char *path, char error[TRIAL_ERROR_MAX]);
 
 #endif

@@ -181,6 +181,17 @@ def trial(program: Program, *streams: dict[str, Any], epoch: int = 1, duration_s
     return program.do("trial", epoch=epoch, duration_s=duration_s, streams=list(streams), **more)
 
 
+def trial_that_sent(program: Program, at_least: int, *, epoch: int, **request: Any) -> dict[str, Any]:
+    """A trial in which every stream sent so many frames: a worker that a busy machine does not let run sends none."""
+    for attempt in range(8):
+        if request.get("flow_records"):
+            Path(request["flow_records"]).unlink(missing_ok=True)
+        reply = program.do("trial", epoch=(epoch + 8191 * attempt) % 65536, **request)
+        if all(stream["sent_count"] >= at_least for stream in reply["streams"]):
+            return reply | {"epoch": (epoch + 8191 * attempt) % 65536}
+    pytest.fail(f"the workers did not come to run: {reply}")
+
+
 # pcap files, little-endian, Ethernet, microseconds
 
 PCAP_HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)

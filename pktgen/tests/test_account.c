@@ -253,8 +253,8 @@ check_account(const struct account *a, bool gaps)
 static int
 start(struct account *a, uint64_t start_tsc)
 {
-	const struct account_request r = {.epoch = EPOCH, .stream = STREAM, .flows = FLOWS, .stamp_offset = offset, .gaps = true,
-					  .ipdv = true, .records = true, .interval_s = 0.001, .span_s = 0.4};
+	const struct account_request r = {.epoch = EPOCH, .stream = STREAM, .flows = FLOWS, .stamp_offset = offset,
+					  .gaps = true, .ipdv = true, .records = true, .interval_s = 0.001, .span_s = 0.4};
 
 	if (account_init(a, &r, error) != 0)
 		return -1;

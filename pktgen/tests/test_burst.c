@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Buffers taken and given back by our short cuts against what DPDK asks of them: what is taken is as rte_pktmbuf_alloc()
- * would hand it out, and whatever is given back, nothing is lost and nothing is there twice.
+ * Buffers taken and given back by our short cuts against what DPDK asks of them: what is taken is as
+ * rte_pktmbuf_alloc() would hand it out, and whatever is given back, nothing is lost and nothing is there twice.
  */
 #include "burst.h"
 
@@ -137,8 +137,8 @@ main(int argc, char **argv)
 		TEST(test_an_empty_pool),
 		{NULL, NULL},
 	};
-	char *eal[] = {argv[0], "--no-huge", "--no-shconf", "--file-prefix=test_burst", "--no-pci", "--no-telemetry", "-m", "64",
-		       "--log-level=lib.eal:error"};
+	char *eal[] = {argv[0], "--no-huge", "--no-shconf", "--file-prefix=test_burst", "--no-pci", "--no-telemetry",
+		       "-m", "64", "--log-level=lib.eal:error"};
 	char folder[] = "/tmp/test_burst-XXXXXX";
 	int rc = EXIT_FAILURE;
 

@@ -19,7 +19,8 @@ static uint64_t due[POISSON_PACKETS * 2];
 static double gap[PORT_QUEUES_MAX][GAPS];
 
 static int
-prepare(uint16_t queues, enum pace_shape shape, enum flow_order order, uint32_t flows, double rate_pps, double duration_s)
+prepare(uint16_t queues, enum pace_shape shape, enum flow_order order, uint32_t flows, double rate_pps,
+	double duration_s)
 {
 	struct stream *s = &trial.stream[0];
 
@@ -30,8 +31,8 @@ prepare(uint16_t queues, enum pace_shape shape, enum flow_order order, uint32_t 
 	trial.duration_s = duration_s;
 	s->order = order;
 	s->zipf_exponent = 1;
-	s->headers = (struct frame_request){.src_port = 1024, .flows = flows, .field = {FIELD_SRC_PORT, FIELD_SRC_IP}, .fields = 2,
-					    .size = {64}, .sizes = 1, .src_ip = {198, 18, 0, 1}, .dst_ip = {198, 19, 0, 1}};
+	s->headers = (struct frame_request){.src_port = 1024, .flows = flows,
+					    .field = {FIELD_SRC_PORT, FIELD_SRC_IP}, .fields = 2, .size = {64}, .sizes = 1, .src_ip = {198, 18, 0, 1}, .dst_ip = {198, 19, 0, 1}};
 	s->pace = (struct pace_request){.shape = shape, .rate_pps = rate_pps, .burst_frames = 8, .seed = test_random()};
 	if (trial_prepare(&trial, error) != 0)
 		return -1;
@@ -85,7 +86,8 @@ test_lanes_intend_the_whole(void)
 			sum += n - before;
 			told += pace_intended(&trial.tx[i].pace);
 		}
-		check(told == whole.total, "%u lanes, %u flows, order %d, shape %d, %g pps for %g s: %" PRIu64 " intended of %" PRIu64,
+		check(told == whole.total, "%u lanes, %u flows, order %d, shape %d, %g pps for %g s: %" PRIu64 " intended of %"
+		      PRIu64,
 		      trial.tx_lanes, flows, order, shape, rate_pps, duration_s, told, whole.total);
 		check(sum == told, "%u lanes, %u flows, order %d, shape %d, %g pps for %g s: %" PRIu64 " due, %" PRIu64 " intended",
 		      trial.tx_lanes, flows, order, shape, rate_pps, duration_s, sum, told);

@@ -4,6 +4,7 @@ struct; what it receives, made by Python.
 """
 
 import collections
+import csv
 import ipaddress
 import shutil
 import subprocess
@@ -120,13 +121,13 @@ def test_tshark_agrees(tmp_path):
 
 # the receiver, fed with what never was
 
-def account_of(tmp_path, frames, *, epoch=5, flows=8, stream=1):
+def account_of(tmp_path, frames, *, epoch=5, flows=8, stream=1, **more):
     """What pktgen says of `frames`, received in a trial in which they count as those of stream 1 (0 if asked)."""
     path = write_pcap(tmp_path / "received.pcap", frames)
     with Program("pktgen", vdevs=["net_null0,no-rx=1", f"net_pcap1,rx_pcap={path}"]) as pktgen:
         idle = {"tx": 0, "rate_pps": 1}
         metered = {"tx": 0, "rx": 1, "rate_pps": 1, "flows": flows}
-        reply = trial(pktgen, *([idle] * stream + [metered]), epoch=epoch, drain_s=0.05)
+        reply = trial(pktgen, *([idle] * stream + [metered]), epoch=epoch, drain_s=0.05, **more)
         pktgen.end()
     assert reply["drained"] is True
     return reply["streams"][stream]["meter"]
@@ -187,6 +188,40 @@ def test_loss_duplication_and_reordering_are_counted_exactly(tmp_path, stream):
         ledger.add(frame)
     assert ledger.duplicates > 100 and ledger.reordered > 100 and ledger.foreign > 10 and ledger.stale > 1
     ledger.check(account_of(tmp_path, frames, stream=stream))
+
+
+def of_one_flow(seqs):
+    """What was received once, twice, late, and how many consecutive pairs came one after the other (RFC 3393)."""
+    seen, highest = set(), -1
+    duplicates = late = pairs = 0
+    for seq in seqs:
+        if seq in seen:
+            duplicates += 1
+        elif seq < highest:
+            late += 1
+        else:
+            pairs += bool(seen) and seq == highest + 1
+            highest = seq
+        seen.add(seq)
+    return len(seen), duplicates, late, pairs
+
+
+def test_records_and_pairs_of_every_flow_are_exact(tmp_path):
+    frames = mangle(seeded(), 8, 4000)
+    meter = account_of(tmp_path, frames, ipdv=True, gaps=True, interval_s=0.01, flow_records=str(tmp_path / "flows.csv"))
+    stamps = [Stamp.unpack(f) for f in frames if len(f) >= 60]
+    ours = [s for s in stamps if (s.magic, s.epoch, s.stream) == (MAGIC, 5, 1) and s.flow < 8]
+    want = [of_one_flow([s.seq for s in ours if s.flow == flow]) for flow in range(8)]
+    with open(tmp_path / "flows.csv", newline="", encoding="ascii") as file:
+        rows = list(csv.DictReader(file))
+    got = [tuple(int(r[k]) for k in ("received_count", "duplicate_count", "reordered_count")) for r in rows]
+    assert got == [w[:3] for w in want]
+    assert sum(w[0] + w[1] for w in want) == len(ours)
+    assert meter["ipdv"]["count"] == sum(w[3] for w in want)
+    firsts = {s.flow: s.seq for s in reversed(ours)}
+    assert meter["ipdv_excluded_count"] == len(ours) - meter["ipdv"]["count"] - sum(seq == 0 for seq in firsts.values())
+    assert meter["arrival_gap"]["count"] == len(ours) - 1
+    assert sum(n for n, _ in meter["series"]) <= len(ours)      # which has no frames of before the start
 
 
 def test_nothing_but_hostile_frames(tmp_path):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Frames of every header stack, taken apart by a reader that knows the RFCs and nothing of frame.c: it walks from header to
- * header by what each says comes next, checks every length and checksum on its way, and gives the fields that tell flows
- * apart.
+ * Frames of every header stack, taken apart by a reader that knows the RFCs and nothing of frame.c: it walks from
+ * header to header by what each says comes next, checks every length and checksum on its way, and gives the fields that
+ * tell flows apart.
  */
 #include "frame.h"
 
@@ -35,7 +35,8 @@ struct reader {
 	unsigned int at;
 };
 
-static const char *const names[] = {"src_mac", "dst_mac", "vlan", "src_ip", "dst_ip", "src_port", "dst_port", "vni", "teid"};
+static const char *const names[] = {"src_mac", "dst_mac", "vlan", "src_ip", "dst_ip", "src_port", "dst_port",
+				    "vni",     "teid"};
 static uint8_t buffer[FRAME_MAX_BYTES];
 static struct frame frame;
 static char error[FRAME_ERROR_MAX];

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What pktgen puts on the wire, read from a pcap file by scapy and by tshark: header stacks, sizes, checksums, flows and
-their order, learning frames, recordings.  One program sends all trials into one file; where a trial's frames begin in it
-follows from the counts of those before.
+"""What pktgen puts on the wire, read from a pcap file by scapy and by tshark: header stacks, sizes, checksums, flows
+and their order, learning frames, recordings.  One program sends all trials into one file; where a trial's frames begin in
+it follows from the counts of those before.
 """
 
 import collections
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from coretest import LEARNING, MAGIC, Program, Stamp, read_pcap, seeded, write_pcap
+from coretest import LEARNING, MAGIC, Program, Stamp, read_pcap, seeded, trial_that_sent, write_pcap
 from scapy.contrib.gtp import GTP_U_Header
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
@@ -46,7 +46,8 @@ ADDRESSES = {
     "tags": {"vlan": [5, 4079], "frame_bytes": 100, "flows": 16, "flow_fields": ["vlan"]},
     "destinations": {"flows": 32, "flow_fields": ["src_port", "dst_mac"], "src_port": 65534},
 }
-ORDERS = {f"{order} {seed} {n}": {"flow_order": order, "seed": seed, "flows": 50, "rate_pps": 60000, "zipf_exponent": 1.2}
+ORDERS = {f"{order} {seed} {n}": {"flow_order": order, "seed": seed, "flows": 50, "rate_pps": 60000,
+                                  "zipf_exponent": 1.2}
           for order in ("random", "zipf") for seed, n in ((5, "a"), (5, "b"), (6, "a"))}
 CASES = STACKS | SIZES | ADDRESSES | ORDERS | {
     "no checksum": {"udp_checksum": False, "flows": 20},
@@ -97,18 +98,23 @@ def wire(tmp_path_factory):
     with Program("pktgen", "--frame-max", str(JUMBO), vdevs=[f"net_pcap0,tx_pcap={path}"], idle="yield") as pktgen:
         for epoch, (name, case) in enumerate(CASES.items()):
             request = {"tx": 0, "rx": 0, "rate_pps": 10000} | case
-            replies[name] = pktgen.do("trial", epoch=epoch, duration_s=0.02, drain_s=0, streams=[request],
-                                      flow_records=str(folder / f"{epoch}.csv"))["streams"][0]
+            for attempt in range(8):    # a worker that a busy machine does not let run sends little
+                replies[name, attempt] = reply = pktgen.do(
+                    "trial", epoch=epoch, duration_s=0.02, drain_s=0, streams=[request],
+                    flow_records=str(folder / f"{epoch}-{attempt}.csv"))["streams"][0]
+                if reply["sent_count"] > 0.75 * reply["intended_count"]:
+                    break
         learned = pktgen.do("learn", epoch=9, count=2, streams=[{"tx": 0, "rx": 0} | ADDRESSES["destinations"]])
         pktgen.end()
     frames = read_pcap(path)
     sent = {}
     at = 0
-    for epoch, (name, reply) in enumerate(replies.items()):
-        with open(folder / f"{epoch}.csv", newline="", encoding="ascii") as file:
+    epochs = {name: epoch for epoch, name in enumerate(CASES)}
+    for (name, attempt), reply in replies.items():      # the last attempt is the one that stays
+        with open(folder / f"{epochs[name]}-{attempt}.csv", newline="", encoding="ascii") as file:
             records = list(csv.DictReader(file))
         sent[name] = Sent(CASES[name], reply, frames[at:at + reply["sent_count"]], at, records)
-        assert {s.epoch for s in sent[name].stamps} == {epoch}, name
+        assert all(s.epoch == epochs[name] for s in sent[name].stamps), name
         at += reply["sent_count"]
     return Wire(path, sent, frames[at:], learned["sent_count"])
 
@@ -169,7 +175,7 @@ def test_scapy_reads_the_stack(wire, name):
         segment = last.underlayer
         assert type(segment) is (TCP if r["l4"] == "tcp" else UDP)
         assert type(segment.underlayer) is (IPv6 if r["ip"] == 6 else IP)
-        assert segment.chksum != 0
+        assert r["l4"] == "tcp" or segment.chksum != 0
         assert bytes(last) == frame[case.headers:]
 
 
@@ -280,7 +286,8 @@ GOOD, NONE = {"1", "Good"}, {"3", "Not present"}
 
 
 def test_tshark_finds_nothing_wrong(wire, rows):
-    assert len(rows) == wire.sent["increment"].first + len(wire.sent["increment"].frames) + len(wire.learned)
+    last = max(wire.sent.values(), key=lambda s: s.first)
+    assert len(rows) == last.first + len(last.frames) + len(wire.learned)
     for row in rows:
         assert row["_ws.malformed"] == "", row
         assert set(filter(None, row["ip.checksum.status"].split(","))) <= GOOD, row
@@ -334,8 +341,11 @@ def test_recordings_are_sent_byte_by_byte(tmp_path, recording):
         replies = []
         for case in cases:
             for stream in ({"tx": 0, "rx": 0} | case, ours):
-                reply = pktgen.do("trial", epoch=1, duration_s=0.03, streams=[stream])["streams"][0]
-                replies.append(reply)
+                for _ in range(8):
+                    reply = pktgen.do("trial", epoch=1, duration_s=0.03, streams=[stream])["streams"][0]
+                    replies.append(reply)
+                    if reply["sent_count"] > 100:
+                        break
         for file, why in ((tmp_path / "none.pcap", "No such file"), (tmp_path, "not a file")):
             assert why in pktgen.refused("trial", epoch=1, duration_s=1,
                                          streams=[{"tx": 0, "replay": {"file": str(file)}}])
@@ -343,11 +353,10 @@ def test_recordings_are_sent_byte_by_byte(tmp_path, recording):
         pktgen.end()
     sent = read_pcap(out)
     assert len(sent) == sum(r["sent_count"] for r in replies)
-    for number, reply in enumerate(replies):
+    assert sum(r["sent_count"] > 100 for r in replies) >= 2 * len(cases)
+    for reply in replies:
         mine, sent = sent[:reply["sent_count"]], sent[reply["sent_count"]:]
-        assert len(mine) > 100
-        if number % 2:      # ours in between are clean again: no bytes of the recording behind the stamp
-            assert reply["replay"] is None
+        if reply["replay"] is None:     # ours in between are clean again: no bytes of the recording behind the stamp
             assert all(Stamp.unpack(f).magic == MAGIC and not any(f[60:]) for f in mine)
         else:
             assert mine == [padded[i % len(padded)] for i in range(len(mine))]
@@ -386,7 +395,7 @@ def test_a_recording_of_one_moment_may_loop(wires, tmp_path):
     """Its rounds have to take time, or the next one is due at once for ever."""
     path = write_pcap(tmp_path / "moment.pcap", [bytes(60)] * 3)
     stream = {"tx": 0, "rx": 1, "replay": {"file": str(path), "loop": True, "speed": 10}}
-    reply = wires.do("trial", epoch=1, duration_s=0.25, streams=[stream])["streams"][0]
+    reply = trial_that_sent(wires, 1, epoch=1, duration_s=0.25, streams=[stream])["streams"][0]
     assert reply["intended_count"] == 9
     assert reply["meter"]["received_count"] == reply["sent_count"]
 
