@@ -127,7 +127,7 @@ add_workers(struct pktgen *g, const struct trial_part *part, json_t *reply)
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < g->program.workers; i++)
-		json_array_append_new(list, report_loop(&part[i].stats, g->trial.profile));
+		json_array_append_new(list, loop_json(&part[i].stats, g->trial.profile));
 	json_object_set_new(reply, "workers", list);
 }
 

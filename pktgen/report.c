@@ -125,30 +125,6 @@ report_trial(struct trial *t)
 			 "drained", !t->undrained);
 }
 
-static json_t *
-profile_json(const struct profile *p)
-{
-	double sent = p->sent > 0 ? (double)p->sent : 1;
-	double received = p->received > 0 ? (double)p->received : 1;
-
-	return json_pack("{s:f,s:f,s:f,s:f,s:f}", "pace", (double)p->pace_tsc / sent, "build", (double)p->build_tsc / sent,
-			 "tx", (double)p->tx_tsc / sent, "rx", (double)p->rx_tsc / received, "meter",
-			 (double)p->meter_tsc / received);
-}
-
-json_t *
-report_loop(const struct loop_stats *s, bool profiled)
-{
-	double idle = s->iterations ? (double)s->idle_iterations / (double)s->iterations : 0;
-
-	return json_pack("{s:I,s:f,s:I,s:I,s:I,s:I,s:I,s:i,s:o}", "iterations", (json_int_t)s->iterations, "idle_ratio",
-			 idle, "gap_max_ns", (json_int_t)clock_ns(s->gap_max_tsc), "stall_ns",
-			 (json_int_t)clock_ns(s->stall_tsc), "involuntary_switches",
-			 (json_int_t)s->involuntary_switches, "voluntary_switches", (json_int_t)s->voluntary_switches,
-			 "run_delay_ns", (json_int_t)s->run_delay_ns, "cpu", s->cpu, "profile",
-			 profiled ? profile_json(&s->profile) : json_null());
-}
-
 static void
 write_flows(FILE *file, const struct stream *s, unsigned int number, const struct account *a)
 {

@@ -14,9 +14,6 @@
  * New reference. */
 json_t *report_trial(struct trial *t);
 
-/* What a worker saw of itself.  New reference. */
-json_t *report_loop(const struct loop_stats *s, bool profiled);
-
 /* A new file for report_flows(), made before the trial so that one which cannot be written costs none.  NULL with a
  * sentence. */
 FILE *report_flows_open(const char *path, char error[TRIAL_ERROR_MAX]);

@@ -5,13 +5,8 @@
 #include "trial.h"
 
 #include <rte_cycles.h>
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "burst.h"
 #include "clock.h"
@@ -275,46 +270,6 @@ sending_done(const struct trial_part *part, uint64_t now_tsc)
 	return true;
 }
 
-static void
-note_gap(struct loop_stats *stats, uint64_t gap_tsc, uint64_t stall_tsc)
-{
-	if (gap_tsc > stats->gap_max_tsc)
-		stats->gap_max_tsc = gap_tsc;
-	if (gap_tsc > stall_tsc)
-		stats->stall_tsc += gap_tsc;
-}
-
-/* Time that this thread was ready to run and had no CPU: second number of schedstat (proc(5)). */
-static uint64_t
-run_delay_ns(void)
-{
-	char path[64];
-	unsigned long long ran;
-	unsigned long long waited = 0;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%ld/schedstat", (long)syscall(SYS_gettid));
-	FILE *file = fopen(path, "re");
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%llu %llu", &ran, &waited) != 2)
-		waited = 0;
-	fclose(file);
-	return waited;
-}
-
-/* Adds (sign 1) or takes away (sign -1) what the kernel says of this thread. */
-static void
-note_kernel(struct loop_stats *stats, int sign)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_THREAD, &usage);
-	stats->involuntary_switches += (uint64_t)(sign * usage.ru_nivcsw);
-	stats->voluntary_switches += (uint64_t)(sign * usage.ru_nvcsw);
-	stats->run_delay_ns += (uint64_t)sign * run_delay_ns();
-	stats->cpu = sched_getcpu();
-}
-
 /* True when the receiver may go: sending is over and it has been silent, or the patience is. */
 static bool
 receiving_done(struct trial *t, uint64_t now_tsc, uint64_t last_rx_tsc)
@@ -367,18 +322,18 @@ trial_run(void *arg)
 	struct trial_part *part = arg;
 	struct trial *t = part->trial;
 	struct loop_stats stats = {0};
-	const uint64_t stall_tsc = clock_ticks(TRIAL_STALL_NS * 1e-9);
+	const uint64_t stall_tsc = clock_ticks(LOOP_STALL_NS * 1e-9);
 	bool sending = part->tx_step > 0;
 	uint64_t last_rx_tsc = 0;
 	uint32_t since_yield = 0;
 
-	note_kernel(&stats, -1);
+	loop_note_kernel(&stats, -1);
 	uint64_t before = rte_rdtsc();
 	for (;;) {
 		uint64_t now = rte_rdtsc();
 		bool profiled = t->profile && stats.iterations % PROFILE_EVERY == 0;
 
-		note_gap(&stats, now - before, stall_tsc);
+		loop_note_gap(&stats, now - before, stall_tsc);
 		before = now;
 		if (sending && (sending_done(part, now) || __atomic_load_n(&t->stop, __ATOMIC_RELAXED))) {
 			sending = false;
@@ -399,6 +354,6 @@ trial_run(void *arg)
 			idle_wait(IDLE_YIELD);
 		}
 	}
-	note_kernel(&stats, 1);
+	loop_note_kernel(&stats, 1);
 	part->stats = stats;
 }

@@ -17,6 +17,7 @@
 #include "capture.h"
 #include "floworder.h"
 #include "frame.h"
+#include "loop.h"
 #include "pace.h"
 #include "port.h"
 #include "replayfile.h"
@@ -27,7 +28,6 @@
 #define TRIAL_LANES_MAX (TRIAL_STREAMS_MAX * PORT_QUEUES_MAX)
 #define TRIAL_ERROR_MAX 256u
 #define TRIAL_LATE_NS 10000  /* a frame that leaves later than this after it was due is counted as late */
-#define TRIAL_STALL_NS 10000 /* a loop iteration that takes longer is a stall */
 
 /* One direction of traffic: in at a port, out (if we hold that end) at another. */
 struct stream {
@@ -80,25 +80,6 @@ struct rx_lane {
 	struct stream *stream;
 	uint16_t queue;
 	struct account account;
-};
-
-/* TSC cycles by part of the loop, of every TRIAL_PROFILE_EVERYth iteration that moved packets. */
-struct profile {
-	uint64_t build_tsc, pace_tsc, tx_tsc, rx_tsc, meter_tsc;
-	uint64_t sent, received;
-};
-
-/* What a worker saw of itself. */
-struct loop_stats {
-	uint64_t iterations;
-	uint64_t idle_iterations;
-	uint64_t gap_max_tsc;  /* longest time between two iterations */
-	uint64_t stall_tsc;    /* sum of the gaps above TRIAL_STALL_NS */
-	uint64_t involuntary_switches;
-	uint64_t voluntary_switches;
-	uint64_t run_delay_ns; /* ready to run, but waiting for the CPU (proc(5), schedstat) */
-	int cpu;               /* on which it ended */
-	struct profile profile;
 };
 
 struct trial {
