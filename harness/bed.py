@@ -14,6 +14,7 @@ from harness.schema import Field, check_keys, check_table, read_toml
 CORES = {
     "cpus": Field(int, (), low=0, high=4095, many=True),
     "switch_cpus": Field(int, 1, low=1, high=64),
+    "generator_cpus": Field(int, 1, low=1, high=7),     # workers of pktgen: with several, half send and half receive
 }
 PORTS = {"ring_size": Field(int, 1024, choices=(256, 512, 1024))}
 QEMU = {
@@ -41,6 +42,7 @@ class Bed:
     source: str
     cpus: tuple[int, ...]
     switch_cpus: int
+    generator_cpus: int
     ring_size: int
     qemu_binary: str
     accel: str
@@ -63,5 +65,5 @@ def load(path: Path | None) -> Bed:
         raise BadInput(f"{where}: [switch.NAME] must be tables")
     switches = tuple(
         SwitchEntry(name, **check_table(f"{where}: [switch.{name}]", entry, SWITCH)) for name, entry in entries.items())
-    return Bed(table["name"], where, cores["cpus"], cores["switch_cpus"], ports["ring_size"], qemu["binary"],
+    return Bed(table["name"], where, cores["cpus"], cores["switch_cpus"], cores["generator_cpus"], ports["ring_size"], qemu["binary"],
                qemu["accel"], qemu["memory_mib"], switches)

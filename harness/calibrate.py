@@ -107,7 +107,7 @@ def _point(kind: str, direction: str, frame_bytes: int) -> dict[str, Any]:
 
 def _null(work: _Work) -> Iterator[dict[str, Any]]:
     cores = assign(work.cpus, work.bed.switch_cpus, [GENERATOR])
-    argv = [str(work.build / "pktgen"), *programs.wired_eal("vsw-calibrate", cores.control, cores.of(GENERATOR)),
+    argv = [str(work.build / "pktgen"), *programs.wired_eal("vsw-calibrate", cores.control, [cores.of(GENERATOR)]),
             "--vdev", "net_null0,no-rx=1", *programs.own("pktgen", "", "busy", work.bed.ring_size)]
     peer = Peer(GENERATOR, "pktgen", tuple(argv), (("RUNTIME_DIRECTORY", str(work.folder)),), ())
     with ExitStack() as stack:

@@ -20,7 +20,12 @@ class CorePlan:
     pollers: tuple[tuple[str, int], ...]    # (peer, CPU), peers in the order of their need
 
     def of(self, peer: str) -> int:
-        return dict(self.pollers)[peer]
+        """Its first CPU."""
+        return self.all_of(peer)[0]
+
+    def all_of(self, peer: str) -> tuple[int, ...]:
+        """A CPU for each of its workers."""
+        return tuple(cpu for name, cpu in self.pollers if name == peer)
 
     @property
     def oversubscribed(self) -> bool:
@@ -31,11 +36,12 @@ class CorePlan:
     def shares(self, peer: str) -> bool:
         """True if `peer` polls on a CPU that another poller uses too, so that it must yield when idle."""
         taken = list(self.switch) + [cpu for _, cpu in self.pollers]
-        return taken.count(self.of(peer)) > 1
+        return any(taken.count(cpu) > 1 for cpu in self.all_of(peer))
 
 
 def assign(cpus: Sequence[int], switch_cpus: int, peers: Sequence[str]) -> CorePlan:
-    """Spread `peers` over `cpus`, of which the last `switch_cpus` are the switch's."""
+    """Spread `peers` over `cpus`, of which the last `switch_cpus` are the switch's. A peer with several workers is named
+    once for each."""
     if not cpus:
         raise BadInput("key 'cpus' must list at least one CPU")
     if switch_cpus >= len(cpus) > 1:

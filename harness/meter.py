@@ -130,7 +130,7 @@ def argv(arguments: argparse.Namespace, cpus: Sequence[int], free_hugepages: int
         vdev, huge = f"net_pcap0,{direction}={arguments.interface}", False
     else:
         vdev, huge = arguments.vdev, free_hugepages * 2 > 2 * programs.PROCESS_MIB
-    eal = programs.host_eal(prefix, cpus[0], cpus[-1], []) if huge else programs.wired_eal(prefix, cpus[0], cpus[-1])
+    eal = programs.host_eal(prefix, cpus[0], cpus[-1:], []) if huge else programs.wired_eal(prefix, cpus[0], cpus[-1:])
     return [str(run.BUILD / "meter"), *eal, "--vdev", vdev, *programs.own("meter", "", arguments.idle, 1024)]
 
 

@@ -66,6 +66,11 @@ class Cell:
         return traffic.frame_max_bytes(self.traffic, self.frame_bytes)
 
     @property
+    def queues(self) -> int:
+        """Queue pairs of every port."""
+        return self.traffic.queues if self.traffic else 1
+
+    @property
     def flags(self) -> list[str]:
         """Warnings that the plan alone gives to every trial of the cell."""
         return ["oversubscribed"] if self.cores.oversubscribed else []
@@ -183,7 +188,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
             topo = topology.build(name, chain, direction)
         except BadInput as why:
             raise BadInput(f"{scenario.source}: [matrix]: {why}") from None
-        peers = ([GENERATOR] if topo.ports_of(GENERATOR) else []) + [g.name for g in topo.guests]
+        peers = ([GENERATOR] * bed.generator_cpus if topo.ports_of(GENERATOR) else []) + [g.name for g in topo.guests]
         try:
             cores = assign(cpus, bed.switch_cpus, peers)
         except BadInput as why:
@@ -199,7 +204,7 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts += [] if cell.replays else [f"{cell.frame_bytes}B", f"{cell.flows}f"]
     parts += [cell.port_kind, *([cell.traffic.label] if cell.traffic else []), entry.name]
     mine = replace(cell, id=".".join(parts), switch=entry)
-    if why := traffic.unsupported(cell.traffic, cell.topology.one_holds_both_ends):
+    if why := traffic.unsupported(cell.traffic, cell.topology.one_holds_both_ends, bool(cell.topology.guests)):
         return replace(mine, unsupported=why)
     driver = _driver(entry)
     if cell.port_kind not in driver.ports:
@@ -231,7 +236,7 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
     peers = tuple(_peers(cell, bed, image, folder, logs, accel))
     mib = 0
     if cell.port_kind != "ring":
-        process_mib = programs.process_mib(cell.frame_max_bytes)
+        process_mib = programs.process_mib(cell.frame_max_bytes, cell.queues)
         mib = driver.hugepages_mib + sum(p.vm.memory_mib if p.vm else process_mib for p in peers)
     return Setup(peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)), -(-mib // PAGE_MIB))
 
@@ -247,7 +252,7 @@ def _socket(folder: str, port: topology.Port) -> str:
 def _site(cell: Cell, folder: str, ring_size: int) -> Site:
     sockets = tuple(_socket(folder, port) for port in cell.topology.ports)
     return Site(str(PurePosixPath(folder) / "switch"), sockets, cell.topology, cell.cores, cell.switch.prefix,
-                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes)
+                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.queues)
 
 
 def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Iterator[Peer]:
@@ -268,16 +273,16 @@ def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
 
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
     idle = "yield" if cell.cores.shares(name) else "busy"
-    options = programs.own(role, cell.nf, idle, bed.ring_size, cell.frame_max_bytes)
-    mib = programs.process_mib(cell.frame_max_bytes)
-    cpus = cell.cores.control, cell.cores.of(name)
+    options = programs.own(role, cell.nf, idle, bed.ring_size, cell.frame_max_bytes, cell.queues)
+    mib = programs.process_mib(cell.frame_max_bytes, cell.queues)
+    cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
     binary = str(PurePosixPath(image.build) / role)
     if cell.port_kind == "ring":
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
     ends = _ends(cell, folder, name)
-    vdevs = [programs.virtio_user(i, socket, mac, bed.ring_size) for i, (socket, mac) in enumerate(ends)]
+    vdevs = [programs.virtio_user(i, socket, mac, bed.ring_size, cell.queues) for i, (socket, mac) in enumerate(ends)]
     argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]
     return Peer(name, role, tuple(argv), env, tuple(socket for socket, _ in ends))
 

@@ -13,9 +13,9 @@ PROCESS_MIB = 128       # two pools of packet buffers for two ports of 1024 desc
 BUFFER_BYTES = 2048     # that is for buffers of this size, which hold the frames of every Ethernet
 
 
-def process_mib(frame_max_bytes: int) -> int:
-    """Memory of one of our programs whose largest frame this is."""
-    return PROCESS_MIB * max(1, -(-frame_max_bytes // BUFFER_BYTES))
+def process_mib(frame_max_bytes: int, queues: int = 1) -> int:
+    """Memory of one of our programs whose largest frame this is, with so many queue pairs a port."""
+    return PROCESS_MIB * queues * max(1, -(-frame_max_bytes // BUFFER_BYTES))
 
 
 def lcores(control_cpu: int, worker_cpus: Sequence[int]) -> str:
@@ -29,25 +29,25 @@ def mac(peer: str, port: int) -> str:
     return f"02:76:73:77:{number:02x}:{port:02x}"
 
 
-def virtio_user(index: int, socket: str, address: str, ring_size: int) -> str:
+def virtio_user(index: int, socket: str, address: str, ring_size: int, queues: int = 1) -> str:
     """A vhost-user port seen from outside the switch. We own the socket (server), the switch connects: so a switch
     can be restarted, and every switch finds the same peer."""
-    return f"net_virtio_user{index},path={socket},server=1,queues=1,queue_size={ring_size},mac={address}"
+    return f"net_virtio_user{index},path={socket},server=1,queues={queues},queue_size={ring_size},mac={address}"
 
 
-def host_eal(prefix: str, control_cpu: int, worker_cpu: int, vdevs: Sequence[str], mib: int = PROCESS_MIB
+def host_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], vdevs: Sequence[str], mib: int = PROCESS_MIB
              ) -> list[str]:
-    """EAL options of a program on the host; it polls on one CPU."""
-    argv = ["--lcores", lcores(control_cpu, [worker_cpu]), "--in-memory", "--single-file-segments", "--no-pci",
+    """EAL options of a program on the host, with a worker on each of `worker_cpus`."""
+    argv = ["--lcores", lcores(control_cpu, worker_cpus), "--in-memory", "--single-file-segments", "--no-pci",
             "--no-telemetry", "-m", str(mib), "--file-prefix", prefix]
     for vdev in vdevs:
         argv += ["--vdev", vdev]
     return argv
 
 
-def wired_eal(prefix: str, control_cpu: int, worker_cpu: int, mib: int = PROCESS_MIB) -> list[str]:
+def wired_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], mib: int = PROCESS_MIB) -> list[str]:
     """EAL options where ports are joined in memory: neither hugepages nor root are needed."""
-    return ["--lcores", lcores(control_cpu, [worker_cpu]), "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
+    return ["--lcores", lcores(control_cpu, worker_cpus), "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
             "-m", str(mib), "--file-prefix", prefix]
 
 
@@ -56,8 +56,10 @@ def guest_eal() -> list[str]:
     return ["--lcores", "0@0,1@1", "--in-memory", "--no-telemetry"]
 
 
-def own(role: str, nf: str, idle: str, ring_size: int, frame_max_bytes: int = STANDARD_FRAME_BYTES) -> list[str]:
+def own(role: str, nf: str, idle: str, ring_size: int, frame_max_bytes: int = STANDARD_FRAME_BYTES,
+        queues: int = 1) -> list[str]:
     """Options of the program itself, behind "--"."""
     argv = ["--", "--idle", idle, "--ring-size", str(ring_size)]
     argv += ["--frame-max", str(frame_max_bytes)] if frame_max_bytes > STANDARD_FRAME_BYTES else []
+    argv += ["--queues", str(queues)] if queues > 1 else []
     return argv + ["--nf", nf] if role == "vnf" else argv

@@ -210,9 +210,8 @@ class Testbed:
     def _arming(self, request: Request) -> dict[str, Any]:
         """What the meter is to tell, and must know: where the stamp stands, if not where it usually does, and the
         interval."""
-        asked: dict[str, Any] = {"gaps": True, "ipdv": True} if request.rate_pps and request.phase != PROBE else {}
-        if self.cell.traffic and self.cell.traffic.replay:
-            asked["unstamped"] = True
+        paced = request.rate_pps and request.phase != PROBE
+        asked: dict[str, Any] = {"gaps": True, "ipdv": True} if paced and self.cell.has_latency else {}
         if self.cell.traffic and self.cell.traffic.header_bytes != traffic.PLAIN.header_bytes:
             asked["stamp_offset"] = self.cell.traffic.header_bytes
         if interval_s := self._interval_s(request):

@@ -185,7 +185,7 @@ def ours(lab: Lab, program: str, vdevs: Sequence[str], own: Sequence[str] = (), 
     """A program of ours for the time of the block. `prefix` is put before its command, `eal` replaces its options."""
     name = lab.next_name(program)
     cpu = lab.generator_cpu if cpu is None else cpu
-    options = programs.host_eal(f"vsw-{lab.folder.name[-8:]}-{name}", cpu, cpu, vdevs) if eal is None else list(eal)
+    options = programs.host_eal(f"vsw-{lab.folder.name[-8:]}-{name}", cpu, [cpu], vdevs) if eal is None else list(eal)
     if "-m" in options:
         options[options.index("-m") + 1] = str(mib)
     argv = [*prefix, str(lab.build / program), *options, "--", "--idle", "busy", "--ring-size", str(RING_SIZE), *own]

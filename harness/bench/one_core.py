@@ -97,7 +97,7 @@ def _callgrind(the_lab: Lab, seconds: float) -> tuple[int, int]:
     """Packets and instructions of trial_run() in a trial of this length. Valgrind knows no AVX-512 and no hugepages."""
     out = the_lab.folder / f"callgrind.{seconds:g}"
     cpu = the_lab.generator_cpu
-    eal = [*programs.wired_eal(f"valgrind-{seconds:g}", cpu, cpu), "--force-max-simd-bitwidth=256"]
+    eal = [*programs.wired_eal(f"valgrind-{seconds:g}", cpu, [cpu]), "--force-max-simd-bitwidth=256"]
     for vdev in RING_PORTS:
         eal += ["--vdev", vdev]
     prefix = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--toggle-collect=trial_run", "-q")

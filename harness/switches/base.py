@@ -64,6 +64,7 @@ class Site:
     ring_size: int
     file_prefix: str        # for DPDK's --file-prefix
     frame_max_bytes: int = STANDARD_FRAME_BYTES     # the largest that must get through, FCS included
+    queues: int = 1         # queue pairs a port
 
     @property
     def jumbo(self) -> bool:

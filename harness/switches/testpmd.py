@@ -35,10 +35,11 @@ class Testpmd:
                 "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
         for index, socket in enumerate(site.sockets):
             # client: our peers own the sockets, as for every switch
-            argv += ["--vdev", f"net_vhost{index},iface={socket},client=1,queues=1"]
+            argv += ["--vdev", f"net_vhost{index},iface={socket},client=1,queues={site.queues}"]
         argv += ["--", "--forward-mode=io", "--port-topology=paired", "--nb-cores", str(len(site.cores.switch)),
                  "--rxd", str(site.ring_size), "--txd", str(site.ring_size), *_buffers(site), "--no-lsc-interrupt",
                  "--no-mlockall"]
+        argv += ["--rxq", str(site.queues), "--txq", str(site.queues)] if site.queues > 1 else []
         # its input stays open: it ends at end of input, and so with the harness
         return [Spawn("testpmd", tuple(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 

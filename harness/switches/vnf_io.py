@@ -19,7 +19,7 @@ class VnfIo:
         vdevs = [f"net_vhost{i},iface={socket},client=1,queues=1" for i, socket in enumerate(site.sockets)]
         idle = "yield" if site.cores.oversubscribed else "busy"
         argv = [f"{site.prefix}/vnf",
-                *programs.host_eal(site.file_prefix, site.cores.control, site.cores.switch[0], vdevs),
+                *programs.host_eal(site.file_prefix, site.cores.control, site.cores.switch[:1], vdevs),
                 *programs.own("vnf", "io", idle, site.ring_size)]
         # DPDK's vhost client tries again once a second only, so it starts when there is a socket; the generator makes
         # the second one when somebody has come to the first

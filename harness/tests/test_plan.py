@@ -485,3 +485,9 @@ def test_plan_as_json_has_every_cell_and_its_setup(capsys: pytest.CaptureFixture
     assert len(rows) == 32
     for row in rows:
         assert (row["setup"] is None) == bool(row["cell"]["unsupported"]) == (row["cell"]["switch"]["name"] == "null")
+
+
+def test_a_generator_with_several_cpus_has_a_worker_on_each(tmp_path: Path) -> None:
+    for cpus, wanted, crowded in ((range(8), (1, 2, 3), False), (range(2), (0, 0, 0), True)):
+        cores = assign(tuple(cpus), 1, ["generator"] * 3)
+        assert cores.all_of("generator") == wanted and cores.oversubscribed == cores.shares("generator") == crowded

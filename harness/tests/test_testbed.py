@@ -223,7 +223,8 @@ def test_two_programs_on_one_host_have_one_clock_and_a_vm_has_its_own(guest_kind
     assert one.cell.has_latency == (guest_kind == "process")
     trial = one.measure(Request("latency@0.50rplus", 10.0, 1.0))
     assert trial.latency_min_ns == latency_ns
-    assert receiver.asked[0] == ("arm", {"epoch": 1, "flows": 1})
+    timed = {"gaps": True, "ipdv": True} if guest_kind == "process" else {}
+    assert receiver.asked[0] == ("arm", {"epoch": 1, "flows": 1, **timed})
     [(_, asked)] = sender.asked
     assert asked["streams"] == [{"tx": 0, "rx": None, "rate_pps": 10.0, "frame_bytes": 64, "flows": 1}]
     assert asked["gaps"] is True and "ipdv" not in asked and trial.series == []
