@@ -107,7 +107,7 @@ add_flow(struct account *a, uint32_t flow, enum seq_kind kind, uint32_t latency_
 	if (a->ipdv_ns != NULL && pair)
 		hist_add(a->ipdv_ns, latency_ns > f->latency_last_ns ? latency_ns - f->latency_last_ns
 								     : f->latency_last_ns - latency_ns, 1);
-	else if (kind != SEQ_IN_ORDER)
+	else if (a->ipdv_ns != NULL && kind != SEQ_IN_ORDER)
 		a->ipdv_excluded_count++;
 	if (kind == SEQ_IN_ORDER || kind == SEQ_GAP)
 		f->latency_last_ns = latency_ns; /* of the highest number so far */
