@@ -108,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
     def say(line: str) -> None:
         try:
             console.print(line, markup=False, soft_wrap=True)
-        except BrokenPipeError:     # nobody reads any more, but the results are on disk: go on
+        except OSError:     # nobody reads any more, or what is read is full; but the results are on disk: go on
             _to_nowhere(console.file.fileno())
 
     folder, outcomes = run.run(arguments.files[0].stem, cells, the_bed, arguments.out, say, sources)

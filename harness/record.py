@@ -29,7 +29,8 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "crossed_flows_count", "latency_intended_p50_ns", "latency_intended_p99_ns", "pdv_p99_ns", "pdv_p999_ns",
           "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
-          "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns")
+          "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns",
+          "reorder_extent_max_count")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
            "scenario", "reason", "traffic")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")

@@ -40,9 +40,16 @@ class Field:
 _names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "a table"}
 
 
+TOML_MAX_BYTES = 1 << 20
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file. Raises BadInput, also for a file that is missing or no TOML."""
     try:
+        if path.exists() and not path.is_file():
+            raise BadInput(f"{path}: cannot be read: it is no file")
+        if path.exists() and path.stat().st_size > TOML_MAX_BYTES:
+            raise BadInput(f"{path}: has over {TOML_MAX_BYTES} bytes: that is no scenario, suite or testbed")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file{_similar_file(path)}") from None

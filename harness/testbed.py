@@ -149,6 +149,8 @@ class Testbed:
     def _stream(self, flow: Flow, request: Request, metered: bool) -> dict[str, Any]:
         asked = traffic.stream(self.cell.traffic, self.cell.frame_bytes, self.cell.flows, request.rate_pps,
                                back=flow != self.cell.topology.flows[0], probe=request.phase == PROBE)
+        if "seed" in asked:     # of each trial its own, or every repeat would be the same sample
+            asked["seed"] += self._measured
         return {"tx": flow.tx[1], "rx": flow.rx[1] if metered else None, **asked}
 
     def _options(self, request: Request) -> dict[str, Any]:

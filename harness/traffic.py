@@ -229,8 +229,10 @@ def _replay(where: str, table: Mapping[str, Any], whole: Mapping[str, Any], give
         return None
     where = where.replace("[traffic]", "[traffic.replay]")
     v = check_table(where, table, REPLAY)
-    if "speed" in table and v["timing"] != "original":
-        raise BadInput(f"{where}: key 'speed' has a meaning only with timing = \"original\": take it out, or set that")
+    for key in ("speed", "loop"):
+        if key in table and v["timing"] != "original":
+            raise BadInput(f"{where}: key '{key}' has a meaning only with timing = \"original\": take it out, or set that "
+                           "(at a rate the file is sent again and again)")
     for key in ("frame_bytes", "flows"):
         if key in given:
             raise BadInput(f"{where}: [matrix] has '{key}' too, but the file has the frames: take one of them out")
@@ -329,15 +331,18 @@ def stream(traffic: Traffic | None, frame_bytes: int, flows: int, rate_pps: floa
     if traffic is None:
         return asked
     if traffic.replay:
-        return asked if probe else {"rate_pps": rate_pps or 0, "replay": {
-            "file": traffic.replay.file, "timing": traffic.replay.timing, "speed": traffic.replay.speed,
-            "loop": traffic.replay.loop}}
+        return asked if probe else {"rate_pps": rate_pps or 0, "replay": _replayed(traffic.replay)}
     if traffic.sizes:
         asked["frame_bytes"] = list(traffic.sizes)
     asked |= _headers(_mirrored(traffic) if back else traffic)
     if rate_pps and not probe:
         asked |= _shape(traffic)
     return asked
+
+
+def _replayed(r: Replay) -> dict[str, Any]:
+    timed = {"speed": r.speed, "loop": r.loop} if r.timing == "original" else {}
+    return {"file": r.file, "timing": r.timing, **timed}
 
 
 def _mirrored(t: Traffic) -> Traffic:

@@ -94,8 +94,8 @@ class Trial:
     received_count: int
     lost_count: int
     unsent_count: int | None
-    duplicate_count: int
-    reordered_count: int
+    duplicate_count: int | None         # None: replayed frames have no numbers
+    reordered_count: int | None
     stale_count: int
     foreign_count: int
     rx_pps: float
@@ -162,8 +162,13 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
     """A trial from the counts of its directions. `missed`: what the tester's ports dropped, by counter; `loops`: what
     the generator's workers saw of themselves."""
     def total(key: str) -> int:
-        return sum(d.meter[key] for d in directions)
+        return sum(d.meter[key] or 0 for d in directions)
 
+    def of_numbers(key: str) -> int | None:     # replayed frames have no numbers
+        return None if any(d.meter[key] is None for d in directions) else total(key)
+
+    numbered = all(d.meter["duplicate_count"] is not None for d in directions)
+    too_many = any(d.meter["received_count"] > d.sent_count for d in directions)
     sent, received = sum(d.sent_count for d in directions), total("received_count")
     intended = [d.intended_count for d in directions]
     unsent = None if None in intended else sum(i for i in intended if i is not None) - sent
@@ -176,19 +181,19 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         "clock": abs(clock_error_ppm) > CLOCK_LIMIT_PPM,
         "tester_drops": any(missed.values()),
         "not_drained": not drained,
-        "foreign_frames": total("foreign_count") > 0,
+        "foreign_frames": total("foreign_count") > 0 or too_many and not numbered,
         "stale_frames": total("stale_count") > 0,
         "window_exceeded": total("old_count") > 0,
         "crossed_flows": any(d.meter.get("crossed_flows_count") for d in directions),
         "stalled": _stalled(tester, histograms.get("latency"), request.duration_s),
         "late": _late(histograms),
-        "identity": any(d.meter["received_count"] > d.sent_count for d in directions),
+        "identity": too_many and numbered,
     }
     flags += [flag for flag, raised in conditions.items() if raised]
     return Trial(
         request=request, started_utc=started_utc, intended_pps=request.rate_pps, sent_count=sent,
         received_count=received, lost_count=sent - received, unsent_count=unsent,
-        duplicate_count=total("duplicate_count"), reordered_count=total("reordered_count"),
+        duplicate_count=of_numbers("duplicate_count"), reordered_count=of_numbers("reordered_count"),
         stale_count=total("stale_count"), foreign_count=total("foreign_count"),
         rx_pps=sum(_rx_pps(d.meter, tx_span_s) for d in directions) / len(directions),
         loss_ratio=(sent - received) / sent if sent else None,
@@ -218,7 +223,9 @@ def _histograms(directions: Sequence[Direction]) -> dict[str, Histogram]:
 def _counts(directions: Sequence[Direction]) -> dict[str, int | None]:
     values = {key: [d.sender.get(key) for d in directions] for key in SENDER_COUNTS}
     values |= {key: [d.meter.get(key) for d in directions] for key in METER_COUNTS}
-    return {key: None if None in those else sum(v for v in those if v is not None) for key, those in values.items()}
+    sums = {key: None if None in those else sum(v for v in those if v is not None) for key, those in values.items()}
+    extents = [e for d in directions if (e := d.meter.get("reorder_extent_max")) is not None]
+    return {**sums, "reorder_extent_max_count": max(extents, default=None)}
 
 
 def _tester(loops: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

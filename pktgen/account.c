@@ -177,13 +177,21 @@ read_frames(struct account *a, struct rte_mbuf **pkts, uint16_t n, uint64_t now_
 	a->ours_bytes += bytes;
 }
 
+/* Without stamps ours are told from others only by what they are not: stamped frames of other trials, and learning. */
 static void
 count_unstamped(struct account *a, struct rte_mbuf **pkts, uint16_t n)
 {
-	a->ours_count += n;
-	a->seq.unique_count += n;
-	for (uint16_t i = 0; i < n; i++)
+	for (uint16_t i = 0; i < n; i++) {
+		const void *stamp = rte_pktmbuf_mtod_offset(pkts[i], const void *, a->request.stamp_offset);
+		bool room = rte_pktmbuf_data_len(pkts[i]) >= a->request.stamp_offset + STAMP_BYTES;
+		if (room && !a->request.stamped_too && (uint16_t)stamp_head(stamp) == STAMP_MAGIC) {
+			count_other(a, pkts[i]);
+			continue;
+		}
+		a->ours_count++;
+		a->seq.unique_count++;
 		a->ours_bytes += rte_pktmbuf_pkt_len(pkts[i]);
+	}
 }
 
 void
@@ -264,6 +272,8 @@ account_merge(struct account *to, const struct account *from)
 json_t *
 account_json(const struct account *a)
 {
+	static const char *const of_numbers[] = {"duplicate_count", "reordered_count", "reorder_extent_max", "old_count",
+						 "crossed_flows_count", NULL}; /* cannot be known without stamps */
 	double span_s = a->ours_count ? clock_seconds(a->last_tsc - a->first_tsc) : 0;
 	json_t *counts = json_pack(
 		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I}", "received_count",
@@ -274,6 +284,8 @@ account_json(const struct account *a)
 		"foreign_count", (json_int_t)a->foreign_count, "crossed_flows_count", (json_int_t)a->crossed_flows_count,
 		"span_s", span_s, "burst_count", (json_int_t)a->burst_count, "burst_max", (json_int_t)a->burst_max);
 
+	for (const char *const *name = of_numbers; a->request.unstamped && *name != NULL; name++)
+		json_object_set_new(counts, *name, json_null());
 	json_object_set_new(counts, "latency", hist_json(&a->latency_ns));
 	json_object_set_new(counts, "latency_intended", hist_json(a->latency_intended_ns));
 	json_object_set_new(counts, "ipdv", hist_json(a->ipdv_ns));

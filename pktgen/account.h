@@ -27,7 +27,8 @@ struct account_request {
 	uint8_t stream;
 	uint32_t flows;        /* 1..STAMP_FLOWS_MAX */
 	uint16_t stamp_offset; /* bytes before the stamp: FRAME_STAMP_OFFSET unless the headers are others */
-	bool unstamped;        /* traffic without stamps (replay): every frame is ours, by count alone */
+	bool unstamped;        /* traffic without stamps (replay): frames are ours by count alone, */
+	bool stamped_too;      /* even those that carry a stamp (the recording was of our own traffic) */
 	bool gaps;             /* inter-arrival gaps */
 	bool ipdv;             /* RFC 3393 */
 	bool records;          /* a record of every flow */

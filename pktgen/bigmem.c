@@ -2,6 +2,7 @@
 #include "bigmem.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,21 +16,66 @@
 #define LIMIT_NUMERATOR 7u
 #define LIMIT_DENOMINATOR 8u
 
-uint64_t
-big_limit(void)
+/* A number of our control group (cgroups(7), version 2); UINT64_MAX where there is none, or "max". */
+static uint64_t
+group_number(const char *name)
+{
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	char group[2048] = "";
+	char path[sizeof(group) + 64];
+	unsigned long long value;
+	uint64_t number = UINT64_MAX;
+
+	if (file == NULL)
+		return number;
+	bool found = fscanf(file, "0::%2047s", group) == 1;
+	fclose(file);
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/%s", group, name);
+	file = found ? fopen(path, "re") : NULL;
+	if (file == NULL)
+		return number;
+	if (fscanf(file, "%llu", &value) == 1)
+		number = value;
+	fclose(file);
+	return number;
+}
+
+static uint64_t
+group_available(void)
+{
+	uint64_t limit = group_number("memory.max");
+	uint64_t used = group_number("memory.current");
+
+	if (limit == UINT64_MAX || used == UINT64_MAX)
+		return UINT64_MAX;
+	return used < limit ? limit - used : 0;
+}
+
+static uint64_t
+machine_available(void)
 {
 	FILE *file = fopen("/proc/meminfo", "re");
 	char line[128];
 	unsigned long long kib;
-	uint64_t limit = UINT64_MAX;
+	uint64_t bytes = UINT64_MAX;
 
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
 		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			limit = (uint64_t)kib * 1024 / LIMIT_DENOMINATOR * LIMIT_NUMERATOR;
+			bytes = (uint64_t)kib * 1024;
 	}
 	if (file != NULL)
 		fclose(file);
-	return limit;
+	return bytes;
+}
+
+uint64_t
+big_limit(void)
+{
+	uint64_t machine = machine_available();
+	uint64_t group = group_available();
+	uint64_t bytes = machine < group ? machine : group;
+
+	return bytes == UINT64_MAX ? bytes : bytes / LIMIT_DENOMINATOR * LIMIT_NUMERATOR;
 }
 
 static size_t
@@ -76,7 +122,7 @@ big_alloc(size_t bytes, const char *what, char error[BIG_ERROR_MAX])
 	int rc = ENOMEM;
 
 	if (bytes > limit || bytes > SIZE_MAX - 2 * BIG_PAGE) {
-		snprintf(error, BIG_ERROR_MAX, "%s needs %llu MiB: this machine has %llu MiB to give (7/8 of MemAvailable)",
+		snprintf(error, BIG_ERROR_MAX, "%s needs %llu MiB: this machine has %llu MiB to give (7/8 of what is available)",
 			 what, (unsigned long long)(bytes / MIB), (unsigned long long)(limit / MIB));
 		return NULL;
 	}

@@ -15,8 +15,9 @@
 #define BIG_ERROR_MAX 256u
 #define BIG_PAGE (UINT64_C(2) << 20)
 
-/* Bytes that big_alloc() would still give: 7/8 of the kernel's MemAvailable, the rest is left to the machine.
- * UINT64_MAX if the kernel does not tell. */
+/* Bytes that big_alloc() would still give: 7/8 of the kernel's MemAvailable or of what our control group (version 2: a
+ * container, a systemd service) has left, whichever is less; the rest is left to others.  UINT64_MAX if the kernel
+ * does not tell. */
 uint64_t big_limit(void);
 
 /* `bytes` of zeros for `what` ("the flow table"), aligned to a page, and to 2 MiB if that large.  NULL, with a

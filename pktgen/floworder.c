@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "floworder.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static double
@@ -42,21 +40,13 @@ fill(struct floworder *f, double *scaled, uint32_t *work)
 		f->alias[work[i]] = (struct alias){.threshold = UINT32_MAX, .other = work[i]};
 }
 
-static int
-make_alias(struct floworder *f, uint32_t flows, double exponent)
+/* Weights of this sender's flows, scaled to mean 1; sets its share. */
+static void
+set_weights(struct floworder *f, double *scaled, uint32_t flows, double exponent)
 {
-	double *scaled = calloc(f->count, sizeof(*scaled));
-	uint32_t *work = calloc(f->count, sizeof(*work));
 	double mine = 0;
 	double all = 0;
 
-	f->alias = calloc(f->count, sizeof(*f->alias));
-	if (f->alias == NULL || scaled == NULL || work == NULL) {
-		free(scaled);
-		free(work);
-		floworder_free(f);
-		return -ENOMEM;
-	}
 	for (uint32_t i = 0; i < flows; i++) {
 		double w = weight(i, exponent);
 		all += w;
@@ -67,16 +57,31 @@ make_alias(struct floworder *f, uint32_t flows, double exponent)
 	}
 	for (uint32_t i = 0; i < f->count; i++)
 		scaled[i] *= f->count / mine;
-	fill(f, scaled, work);
 	f->share = mine / all;
-	free(scaled);
-	free(work);
-	return 0;
+}
+
+static int
+make_alias(struct floworder *f, uint32_t flows, double exponent, char error[BIG_ERROR_MAX])
+{
+	const size_t scaled_bytes = f->count * sizeof(double);
+	const size_t work_bytes = f->count * sizeof(uint32_t);
+	double *scaled = big_alloc(scaled_bytes, "the weights of the flows", error);
+	uint32_t *work = scaled != NULL ? big_alloc(work_bytes, "the order of the flows", error) : NULL;
+
+	if (work != NULL)
+		f->alias = big_alloc(f->count * sizeof(*f->alias), "the popularity of the flows", error);
+	if (f->alias != NULL) {
+		set_weights(f, scaled, flows, exponent);
+		fill(f, scaled, work);
+	}
+	big_free(scaled, scaled_bytes);
+	big_free(work, work_bytes);
+	return f->alias != NULL ? 0 : -1;
 }
 
 int
 floworder_init(struct floworder *f, enum flow_order order, uint32_t flows, uint32_t first, uint32_t step,
-	       double zipf_exponent, uint64_t seed)
+	       double zipf_exponent, uint64_t seed, char error[BIG_ERROR_MAX])
 {
 	memset(f, 0, sizeof(*f));
 	f->order = order;
@@ -85,12 +90,12 @@ floworder_init(struct floworder *f, enum flow_order order, uint32_t flows, uint3
 	f->count = (flows - first + step - 1) / step;
 	f->random = seed + first;
 	f->share = (double)f->count / flows;
-	return order == FLOW_ZIPF ? make_alias(f, flows, zipf_exponent) : 0;
+	return order == FLOW_ZIPF ? make_alias(f, flows, zipf_exponent, error) : 0;
 }
 
 void
 floworder_free(struct floworder *f)
 {
-	free(f->alias);
+	big_free(f->alias, f->count * sizeof(*f->alias));
 	f->alias = NULL;
 }

@@ -15,6 +15,7 @@
 
 #include <stdint.h>
 
+#include "bigmem.h"
 #include "random.h"
 
 enum flow_order { FLOW_INCREMENT, FLOW_RANDOM, FLOW_ZIPF };
@@ -35,9 +36,9 @@ struct floworder {
 	double share;        /* of the stream's packets, 0..1 */
 };
 
-/* 0 or -ENOMEM. `flows` of the whole stream; step <= flows. */
+/* `flows` of the whole stream; step <= flows.  0, or -1 with a sentence and nothing allocated. */
 int floworder_init(struct floworder *f, enum flow_order order, uint32_t flows, uint32_t first, uint32_t step,
-		   double zipf_exponent, uint64_t seed);
+		   double zipf_exponent, uint64_t seed, char error[BIG_ERROR_MAX]);
 void floworder_free(struct floworder *f);
 
 static inline uint32_t

@@ -17,7 +17,7 @@ enum seed_use { SEED_TIMES, SEED_FLOWS, SEED_USES };
 static uint64_t
 seed_of(const struct tx_lane *l, enum seed_use use)
 {
-	return random_branch(l->stream->pace.seed, (uint64_t)l->queue * SEED_USES + use);
+	return random_branch(l->stream->pace.seed, ((uint64_t)l->number * PORT_QUEUES_MAX + l->queue) * SEED_USES + use);
 }
 
 static int
@@ -77,11 +77,23 @@ prepare_tx(struct trial *t, struct tx_lane *l, struct stream *s, uint16_t queue,
 	l->gap_error_ns = new_hist(replay && paced);
 	if ((t->gaps && (l->gap_ns == NULL || (paced && l->lateness_ns == NULL))) ||
 	    (replay && paced && l->gap_error_ns == NULL) ||
-	    series_init(&l->series, t->interval_s, t->duration_s + t->drain_max_s) != 0 ||
-	    floworder_init(&l->order, s->order, s->headers.flows, queue, senders, s->zipf_exponent,
-			   seed_of(l, SEED_FLOWS)) != 0)
-		return no_memory(error, "the order", s->headers.flows);
-	return 0;
+	    series_init(&l->series, t->interval_s, t->duration_s + t->drain_max_s) != 0)
+		return no_memory(error, "histograms and time series", s->headers.flows);
+	return floworder_init(&l->order, s->order, s->headers.flows, queue, senders, s->zipf_exponent,
+			      seed_of(l, SEED_FLOWS), error);
+}
+
+/* The recording is of frames of ours. */
+static bool
+recorded_stamps(const struct stream *s)
+{
+	for (uint32_t i = 0; i < s->file.frames; i++) {
+		const struct replay_frame *f = &s->file.frame[i];
+		if (f->bytes >= s->frame.stamp_offset + STAMP_BYTES &&
+		    (uint16_t)stamp_head(s->file.blob + f->offset + s->frame.stamp_offset) == STAMP_MAGIC)
+			return true;
+	}
+	return false;
 }
 
 static int
@@ -89,7 +101,8 @@ prepare_rx(const struct trial *t, struct rx_lane *l, struct stream *s, uint16_t 
 {
 	const struct account_request r = {
 		.epoch = t->epoch, .stream = (uint8_t)(s - t->stream), .flows = s->headers.flows,
-		.stamp_offset = s->frame.stamp_offset, .unstamped = s->file.frames > 0, .gaps = t->gaps, .ipdv = t->ipdv,
+		.stamp_offset = s->frame.stamp_offset, .unstamped = s->file.frames > 0,
+		.stamped_too = recorded_stamps(s), .gaps = t->gaps, .ipdv = t->ipdv,
 		.records = t->records, .interval_s = t->interval_s, .span_s = t->duration_s + t->drain_max_s,
 	};
 

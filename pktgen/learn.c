@@ -83,6 +83,8 @@ teach(struct learning *l, const struct stream *s, const struct frame *f, uint32_
 			return -1;
 		}
 		l->sent_count++;
+		if (__atomic_load_n(&l->stop, __ATOMIC_RELAXED))
+			break;
 	}
 	return 0;
 }

@@ -13,6 +13,7 @@ struct learning {
 	struct trial *trial; /* only streams, epoch and ports are used */
 	uint32_t count;      /* frames an address */
 	uint64_t sent_count;
+	bool stop;           /* set by the control thread: end at once */
 	char error[TRIAL_ERROR_MAX]; /* "" if all went well */
 };
 

@@ -12,7 +12,7 @@
 
 #define LOOP_STALL_NS 10000 /* an iteration that takes longer is a stall */
 
-/* TSC cycles by part of the loop, of every TRIAL_PROFILE_EVERYth iteration that moved packets. */
+/* TSC cycles by part of the loop, of every 64th iteration that moved packets. */
 struct profile {
 	uint64_t build_tsc, pace_tsc, tx_tsc, rx_tsc, meter_tsc;
 	uint64_t sent, received;

@@ -20,6 +20,7 @@
 
 #include "account.h"
 #include "bigmem.h"
+#include "burst.h"
 #include "clock.h"
 #include "flowreport.h"
 #include "flowtable.h"
@@ -64,14 +65,16 @@ poll_ports(void *arg)
 	struct rte_mbuf *pkts[BURST];
 	bool work = false;
 
-	for (uint16_t port = 0; port < m->program.ports.count; port++) {
-		uint16_t n = rte_eth_rx_burst(port, 0, pkts, BURST);
+	const struct ports *ports = &m->program.ports;
+
+	for (unsigned int i = 0; i < (unsigned int)ports->count * ports->queues; i++) {
+		uint16_t n = rte_eth_rx_burst((uint16_t)(i / ports->queues), (uint16_t)(i % ports->queues), pkts, BURST);
 		if (n == 0)
 			continue;
 		work = true;
 		if (m->armed)
 			count(m, pkts, n, rte_rdtsc());
-		rte_pktmbuf_free_bulk(pkts, n);
+		burst_free(pkts, n);
 	}
 	return work;
 }
@@ -366,8 +369,8 @@ cmd_settle(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_M
 	if (need_armed(m, error) != 0 ||
 	    control_unpack(request, error, "{s?F,s?F!}", "silence_s", &silence_s, "max_s", &max_s) != 0)
 		return -1;
-	if (!(silence_s > 0 && silence_s <= max_s && max_s <= 60)) {
-		snprintf(error, CONTROL_ERROR_MAX, "allowed: 0 < silence_s <= max_s <= 60");
+	if (!(silence_s > 0 && silence_s <= max_s && max_s <= 20)) {
+		snprintf(error, CONTROL_ERROR_MAX, "allowed: 0 < silence_s <= max_s <= 20");
 		return -1;
 	}
 	uint64_t start = rte_rdtsc();

@@ -222,7 +222,11 @@ cmd_learn(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 
 	if (request_learn(&g->trial, &l.count, &g->program.ports, request, error) != 0)
 		return -1;
-	worker_call(&g->worker[0], learn_run, &l);
+	worker_post(&g->worker[0], learn_run, &l);
+	while (!worker_wait_ms(&g->worker[0], CLOSED_CHECK_MS)) {
+		if (control_closed(&g->program.control))
+			__atomic_store_n(&l.stop, true, __ATOMIC_RELAXED);
+	}
 	if (l.error[0] != '\0') {
 		snprintf(error, CONTROL_ERROR_MAX, "%s", l.error);
 		return -1;

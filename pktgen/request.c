@@ -9,6 +9,7 @@
 
 #define RATE_MAX_PPS 1e9
 #define DURATION_MAX_S 86400.0
+#define DRAIN_MAX_S 20.0 /* a stamp tells ages up to 27 s on the fastest machines */
 #define BURST_FRAMES_MAX 1000000
 #define CAPTURE_FRAMES_MAX 10000000
 #define VLAN_ID_MAX 4094
@@ -245,9 +246,9 @@ read_shape(struct stream *s, const char *name, json_int_t burst_frames, char err
 		return refuse(error, "catch_up_s", "0 (send all, however late) to 86400");
 	r->burst_frames = (uint32_t)burst_frames;
 	r->shape = r->rate_pps > 0 ? of[shape] : PACE_SATURATE;
-	if (r->rate_pps > 0 || shape == 0)
+	if (r->rate_pps > 0 || of[shape] == PACE_CONSTANT)
 		return 0;
-	if (shape == 2 && r->ramp_from_pps > 0) { /* down to nothing */
+	if (of[shape] == PACE_RAMP && r->ramp_from_pps > 0) { /* down to nothing */
 		r->shape = PACE_RAMP;
 		return 0;
 	}
@@ -262,7 +263,7 @@ read_replay(struct stream *s, json_t *replay, char error[TRIAL_ERROR_MAX])
 	const char *file;
 	const char *timing = "original";
 	double speed = 1;
-	int loop = 0;
+	int loop = -1;
 
 	if (replay == NULL || json_is_null(replay))
 		return 0;
@@ -276,13 +277,15 @@ read_replay(struct stream *s, json_t *replay, char error[TRIAL_ERROR_MAX])
 		return refuse(error, "replay: file", "a path of 1 to 4095 bytes");
 	if (!(speed >= 1e-6 && speed <= 1e6))
 		return refuse(error, "replay: speed", "0.000001 to 1000000");
+	if (how == 1 && loop >= 0)
+		return refuse(error, "replay: loop", "left out with \"timing\":\"rate\": the file is sent again and again");
 	if (how == 0 && r->rate_pps > 0)
 		return refuse(error, "rate_pps", "0 with \"timing\":\"original\": the recording decides");
 	snprintf(s->replay_path, sizeof(s->replay_path), "%s", file);
 	if (how == 0) {
 		r->shape = PACE_LIST;
 		r->list_scale = 1 / speed;
-		r->list_loop = loop != 0;
+		r->list_loop = loop > 0;
 	}
 	return 0;
 }
@@ -396,10 +399,12 @@ check_trial(const struct trial *t, char error[TRIAL_ERROR_MAX])
 {
 	if (!(t->duration_s > 0 && t->duration_s <= DURATION_MAX_S))
 		return refuse(error, "duration_s", "above 0, up to 86400");
-	if (!(t->drain_s >= 0 && t->drain_s <= t->drain_max_s && t->drain_max_s <= 60))
-		return refuse(error, "drain_s, drain_max_s", "0 <= drain_s <= drain_max_s <= 60");
+	if (!(t->drain_s >= 0 && t->drain_s <= t->drain_max_s && t->drain_max_s <= DRAIN_MAX_S))
+		return refuse(error, "drain_s, drain_max_s", "0 <= drain_s <= drain_max_s <= 20");
 	if (!(t->interval_s == 0 || (t->interval_s >= 0.001 && t->interval_s <= 3600)))
 		return refuse(error, "interval_s", "0 (no time series), or 0.001 to 3600");
+	if (t->interval_s > 0 && (t->duration_s + t->drain_max_s) / t->interval_s > SERIES_MAX - 2)
+		return refuse(error, "interval_s", "what makes at most 99998 intervals of duration_s + drain_max_s");
 	return 0;
 }
 

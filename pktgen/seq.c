@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "seq.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WINDOW_TOTAL_BITS (UINT64_C(1) << 24) /* 2 MiB of bits over all flows */
@@ -23,7 +25,10 @@ seq_init(struct seq *s, uint32_t flows, char error[BIG_ERROR_MAX])
 	while (s->window > WINDOW_MIN && (uint64_t)s->window * flows > WINDOW_TOTAL_BITS)
 		s->window /= 2;
 	s->flow = big_alloc(flows * sizeof(*s->flow), "the next numbers of the flows", error);
-	if (s->flow != NULL)
+	s->gap = malloc(SEQ_GAPS * sizeof(*s->gap));
+	if (s->gap == NULL)
+		snprintf(error, BIG_ERROR_MAX, "no memory for %u jumps", SEQ_GAPS);
+	if (s->flow != NULL && s->gap != NULL)
 		s->missing = big_alloc(window_bytes(s), "the windows of the flows", error);
 	if (s->missing != NULL)
 		return 0;
@@ -36,8 +41,10 @@ seq_free(struct seq *s)
 {
 	big_free(s->flow, s->flows * sizeof(*s->flow));
 	big_free(s->missing, window_bytes(s));
+	free(s->gap);
 	s->flow = NULL;
 	s->missing = NULL;
+	s->gap = NULL;
 }
 
 static uint64_t *
@@ -79,6 +86,28 @@ mark_missing(const struct seq *s, struct seq_flow *f, uint64_t *bits, uint32_t f
 	}
 }
 
+static void
+remember_gap(struct seq *s, uint32_t flow, uint32_t from, uint32_t to)
+{
+	s->gap[s->gaps++ % SEQ_GAPS] = (struct seq_gap){flow, from, to, s->flow[flow].unique};
+}
+
+/* How many arrivals ago number `seq` was first overtaken (RFC 4737 4.2.1); the latest jumps are the likeliest. */
+static void
+note_extent(struct seq *s, uint32_t flow, uint32_t seq)
+{
+	for (uint64_t i = s->gaps; i > 0 && i + SEQ_GAPS > s->gaps; i--) {
+		const struct seq_gap *g = &s->gap[(i - 1) % SEQ_GAPS];
+		if (g->flow != flow || seq - g->from >= g->to - g->from)
+			continue;
+		uint32_t extent = s->flow[flow].unique - g->position;
+		if (extent > s->reorder_extent_max)
+			s->reorder_extent_max = extent;
+		return;
+	}
+	s->extent_unknown_count++;
+}
+
 enum seq_kind
 seq_slow(struct seq *s, uint32_t flow, uint32_t seq)
 {
@@ -93,13 +122,17 @@ seq_slow(struct seq *s, uint32_t flow, uint32_t seq)
 		forget(s, f, bits, gap + 1);
 		uint32_t from = gap < s->window ? f->next : seq - (s->window - 1);
 		mark_missing(s, f, bits, from, seq);
+		if (gap > 0)
+			remember_gap(s, flow, f->next, seq);
 		f->next = seq + 1;
+		f->unique++;
 		s->unique_count++;
 		return gap == 0 ? SEQ_IN_ORDER : SEQ_GAP;
 	}
 	uint32_t behind = f->next - seq; /* >= 1 */
 	if (behind > s->window) {
 		s->old_count++;
+		f->unique++;
 		s->unique_count++;
 		return SEQ_OLD;
 	}
@@ -111,10 +144,10 @@ seq_slow(struct seq *s, uint32_t flow, uint32_t seq)
 	}
 	bits[slot >> 6] &= ~bit;
 	f->missing--;
-	s->unique_count++;
 	s->reordered_count++;
-	if (behind > s->reorder_extent_max)
-		s->reorder_extent_max = behind;
+	note_extent(s, flow, seq);
+	f->unique++;
+	s->unique_count++;
 	return SEQ_LATE;
 }
 
@@ -136,6 +169,7 @@ seq_merge(struct seq *to, const struct seq *from)
 	to->duplicate_count += from->duplicate_count;
 	to->reordered_count += from->reordered_count;
 	to->old_count += from->old_count;
+	to->extent_unknown_count += from->extent_unknown_count;
 	if (from->reorder_extent_max > to->reorder_extent_max)
 		to->reorder_extent_max = from->reorder_extent_max;
 	return both;

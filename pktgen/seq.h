@@ -4,7 +4,7 @@
  *
  * A flow keeps the next sequence number it expects and a window of bits, one for each of the last
  * `window` numbers, set where a number is still MISSING.  So the usual packet (the expected one, nothing
- * missing) costs one comparison and touches one 8-byte record; the window is read only around loss.
+ * missing) costs one comparison and touches one 12-byte record; the window is read only around loss.
  *
  *   seq == next            in order
  *   seq >  next            a gap: [next, seq) become missing
@@ -25,7 +25,19 @@
 struct seq_flow {
 	uint32_t next;    /* next expected number */
 	uint32_t missing; /* bits set in this flow's window */
+	uint32_t unique;  /* arrivals so far, duplicates not counted: the position of the next one; wraps */
 };
+
+/* A jump over numbers, kept so that a late one can tell how late it is: the packet that jumped is the first of those
+ * that overtook it. */
+struct seq_gap {
+	uint32_t flow;
+	uint32_t from; /* numbers [from, to) were jumped over */
+	uint32_t to;
+	uint32_t position; /* of the arrival that jumped */
+};
+
+#define SEQ_GAPS 4096u /* the latest ones of all flows */
 
 /* What a packet was. */
 enum seq_kind { SEQ_IN_ORDER, SEQ_GAP, SEQ_LATE, SEQ_DUPLICATE, SEQ_OLD };
@@ -38,7 +50,10 @@ struct seq {
 	uint64_t unique_count;
 	uint64_t duplicate_count;
 	uint64_t reordered_count;
-	uint64_t reorder_extent_max; /* RFC 4737 4.2.1, in sequence numbers */
+	uint64_t reorder_extent_max; /* RFC 4737 4.2.1: arrivals since the first that overtook it, itself included */
+	uint64_t extent_unknown_count; /* reordered packets whose jump is not among the SEQ_GAPS latest */
+	struct seq_gap *gap; /* [SEQ_GAPS], a ring */
+	uint64_t gaps;       /* written so far */
 	uint64_t old_count;
 };
 
@@ -60,6 +75,7 @@ seq_add(struct seq *s, uint32_t flow, uint32_t seq)
 
 	if (__builtin_expect(seq == f->next && f->missing == 0, 1)) {
 		f->next++;
+		f->unique++;
 		s->unique_count++;
 		return SEQ_IN_ORDER;
 	}

@@ -11,7 +11,7 @@
  *        8     4   seq       sequence number within the flow, from 0, wraps
  *       12     6   time      36 bits: TSC / 2 when it was handed to the driver; 12 bits: how late that was
  *
- * 36 bits of half ticks tell ages within +-28 s apart at 2.4 GHz, more than the 10 s that we measure.  `late` is the
+ * 36 bits of half ticks tell ages up to 57 s at 2.4 GHz, more than the 17 s that our histograms hold.  `late` is the
  * time since the frame was due, as a number with 7 bits behind the leading one (0.8 %), so that the receiver
  * knows the latency from the actual and from the intended send time of every packet (the one is the switch's,
  * the other is what a user sees who does not wait for the generator: "coordinated omission").
@@ -163,14 +163,17 @@ stamp_read(const void *p, struct stamp *s)
 	return s->magic == STAMP_MAGIC;
 }
 
-/* TSC ticks from a stamp's time (stamp_time(), or time_half) to `now`, which must be less than 2^36 (28 s at 2.4
- * GHz) apart.  0 for a stamp from the future: the TSCs of two cores may differ by some ticks. */
+#define STAMP_FUTURE_HALF (UINT64_C(1) << 22) /* 3 ms at 2.4 GHz */
+
+/* TSC ticks from a stamp's time (stamp_time(), or time_half) to `now`: up to 2^37 ticks (57 s at 2.4 GHz, 27 s at 5)
+ * less STAMP_FUTURE_HALF, which are taken for a stamp from the future and read as 0: the TSCs of two cores may differ
+ * by some ticks. */
 static inline uint64_t
 stamp_age_tsc(uint64_t time, uint64_t now_tsc)
 {
-	int64_t half = (int64_t)(((now_tsc >> 1) - time) << (64 - STAMP_TIME_BITS)) >> (64 - STAMP_TIME_BITS);
+	uint64_t half = ((now_tsc >> 1) - time) & STAMP_TIME_MASK;
 
-	return half > 0 ? (uint64_t)half << 1 : 0;
+	return half < STAMP_TIME_MASK + 1 - STAMP_FUTURE_HALF ? half << 1 : 0;
 }
 
 #endif

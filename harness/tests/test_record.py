@@ -205,7 +205,7 @@ def test_what_came_later_stands_in_the_last_columns_and_in_tables_of_its_own(rec
         "departure_gap_p50_ns": "1000", "departure_gap_p99_ns": "1000", "back_to_back_ratio": "0.0",
         "run_delay_ns": "7", "steal_ns": "", "voluntary_switches_count": "8", "imissed_count": "0", "ierrors_count": "",
         "rx_nombuf_count": "", "idle_ratio": "0.5", "cpu": "1", "replay_gap_error_p50_ns": "",
-        "replay_gap_error_p99_ns": ""}
+        "replay_gap_error_p99_ns": "", "reorder_extent_max_count": ""}
     assert {(r["kind"], r["bin_low_ns"], r["count"]) for r in rows_of(rec.folder / "histograms.csv")} == {
         ("latency_intended", "150", "2000"), ("ipdv", "3", "2000"), ("departure_gap", "1000", "2000"),
         ("lateness", "1", "2000")}

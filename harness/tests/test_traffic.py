@@ -119,11 +119,11 @@ def test_the_way_back_has_source_and_destination_exchanged(tmp_path: Path) -> No
 
 def test_a_replayed_file_brings_its_own_frames(tmp_path: Path) -> None:
     write(tmp_path / "a.pcap", "x")
-    text = '[traffic.replay]\nfile = "a.pcap"\ntiming = "rate"\nloop = true'
+    text = '[traffic.replay]\nfile = "a.pcap"\ntiming = "rate"'
     cell = cell_of(tmp_path, text)
     assert cell.replays and not cell.has_latency and "64B" not in cell.id and "1f" not in cell.id
     assert stream(cell.traffic, 64, 1, 1e6) == {"rate_pps": 1e6, "replay": {
-        "file": str(tmp_path / "a.pcap"), "timing": "rate", "speed": 1.0, "loop": True}}
+        "file": str(tmp_path / "a.pcap"), "timing": "rate"}}
     assert stream(cell.traffic, 64, 1, 1e3, probe=True) == {"rate_pps": 1e3, "frame_bytes": 64, "flows": 1}
 
 
@@ -387,3 +387,18 @@ def test_queues_reach_every_program_and_guests_have_one(tmp_path: Path) -> None:
             assert switch.count("queues=4") == 2 and "--rxq 4 --txq 4" in switch
         plain = setup_of(replace(cell, traffic=None))
         assert setup.hugepages > plain.hugepages
+
+
+def test_every_trial_and_direction_is_another_sample(tmp_path: Path) -> None:
+    """Repeats of one random sequence would be one sample, however many they are."""
+    from types import SimpleNamespace
+
+    from harness import testbed
+    from harness.search import Request
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"\ndirection = "two-way"\n[traffic]\nshape = "poisson"\n',
+                           switches=["testpmd"])
+    one = SimpleNamespace(cell=cell, _measured=0)
+    seeds = set()
+    for one._measured in range(1, 4):
+        seeds.add(testbed.Testbed._stream(one, cell.topology.flows[0], Request("x", 1e3, 1.0), True)["seed"])
+    assert len(seeds) == 3

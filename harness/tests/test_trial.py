@@ -196,7 +196,8 @@ def test_counts_of_the_sender_are_sums_and_missing_where_one_does_not_tell() -> 
     told = {"built_count": 10, "late_count": 1, "skipped_count": 0, "tx_full_ns": 5}
     both = made([direction(9, 9, sender=told, learning_count=2), direction(9, 9, sender=told, learning_count=3)])
     assert dict(both.counts) == {"built_count": 20, "late_count": 2, "skipped_count": 0, "tx_full_ns": 10,
-                                 "learning_count": 5, "crossed_flows_count": None}
+                                 "learning_count": 5, "crossed_flows_count": None,
+                                 "reorder_extent_max_count": None}
     assert set(made([direction(9, 9, sender=told), direction(9, 9)]).counts.values()) == {None}
 
 

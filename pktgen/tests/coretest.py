@@ -266,6 +266,7 @@ class Ledger:
     extent: int = 0
     bytes: int = 0
     _seen: dict[int, set[int]] = field(default_factory=dict)
+    _order: dict[int, list[int]] = field(default_factory=dict)      # of arrival, each number once
 
     def add(self, frame: bytes) -> None:
         stamp = Stamp.unpack(frame) if len(frame) >= STAMP_OFFSET + 18 else None
@@ -289,8 +290,11 @@ class Ledger:
         self.received += 1
         if seen and stamp.seq < max(seen):
             self.reordered += 1
-            self.extent = max(self.extent, max(seen) + 1 - stamp.seq)
+            order = self._order[stamp.flow]
+            first = next(i for i, seq in enumerate(order) if seq > stamp.seq)   # RFC 4737 4.2.1
+            self.extent = max(self.extent, len(order) - first)
         seen.add(stamp.seq)
+        self._order.setdefault(stamp.flow, []).append(stamp.seq)
 
     def check(self, meter: dict[str, Any]) -> None:
         want = {"received_count": self.received, "duplicate_count": self.duplicates, "reordered_count": self.reordered,

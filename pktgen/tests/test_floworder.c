@@ -11,6 +11,8 @@
 #include "stamp.h"
 #include "test.h"
 
+static char error[BIG_ERROR_MAX];
+
 #define FLOWS_MAX 200000u
 #define DRAWS 400000u
 
@@ -50,7 +52,7 @@ test_the_alias_table_is_the_distribution(void)
 		double exponent = random_exponent();
 		struct floworder f;
 
-		check(floworder_init(&f, FLOW_ZIPF, flows, first, step, exponent, 1) == 0, "no memory");
+		check(floworder_init(&f, FLOW_ZIPF, flows, first, step, exponent, 1, error) == 0, "%s", error);
 		exact_zipf(flows, first, step, exponent);
 		memset(got, 0, sizeof(got));
 		for (uint32_t i = 0; i < f.count; i++) {
@@ -105,8 +107,8 @@ test_what_is_drawn_is_zipf_or_uniform(void)
 		double exponent = round % 3 == 0 ? 0 : random_exponent();
 		struct floworder f;
 
-		check(floworder_init(&f, round % 3 == 0 ? FLOW_RANDOM : FLOW_ZIPF, flows, first, step, exponent, test_random()) == 0,
-		      "no memory");
+		check(floworder_init(&f, round % 3 == 0 ? FLOW_RANDOM : FLOW_ZIPF, flows, first, step, exponent, test_random(), error) == 0,
+		      "%s", error);
 		exact_zipf(flows, first, step, exponent);
 		memset(count, 0, sizeof(count));
 		for (uint32_t i = 0; i < DRAWS; i++) {
@@ -131,7 +133,7 @@ test_increment_takes_turns(void)
 		uint32_t first = (uint32_t)test_below(step);
 		struct floworder f;
 
-		floworder_init(&f, FLOW_INCREMENT, flows, first, step, 1, test_random());
+		floworder_init(&f, FLOW_INCREMENT, flows, first, step, 1, test_random(), error);
 		for (uint32_t i = 0, next = first; i < 3000; i++) {
 			uint32_t flow = floworder_next(&f);
 			check(flow == next, "number %u of %u flows, %u/%u is %u, not %u", i, flows, first, step, flow, next);
@@ -155,7 +157,7 @@ test_lanes_share_the_flows_out(void)
 		for (uint32_t first = 0; first < step; first++) {
 			struct floworder f;
 			double share = 0;
-			floworder_init(&f, order, flows, first, step, 0.5, test_random());
+			floworder_init(&f, order, flows, first, step, 0.5, test_random(), error);
 			exact_zipf(flows, 0, 1, order == FLOW_ZIPF ? 0.5 : 0);
 			for (uint32_t i = 0; i < f.count; i++) {
 				owner[f.first + i * f.step]++;
@@ -191,9 +193,9 @@ test_the_seed_alone_decides(void)
 		uint64_t seed = test_random() >> test_below(64);
 		struct floworder a, b, c;
 
-		floworder_init(&a, order, 1000, 0, 1, 0.3, seed);
-		floworder_init(&b, order, 1000, 0, 1, 0.3, seed);
-		floworder_init(&c, order, 1000, 0, 1, 0.3, seed + 1);
+		floworder_init(&a, order, 1000, 0, 1, 0.3, seed, error);
+		floworder_init(&b, order, 1000, 0, 1, 0.3, seed, error);
+		floworder_init(&c, order, 1000, 0, 1, 0.3, seed + 1, error);
 		check(same(a, b) == 1000, "seed %" PRIu64 " does not repeat", seed);
 		check(same(a, c) < 100, "seeds %" PRIu64 " and the next one give the same", seed);
 		floworder_free(&a);
@@ -209,14 +211,14 @@ test_extremes(void)
 {
 	struct floworder f;
 
-	check(floworder_init(&f, FLOW_ZIPF, STAMP_FLOWS_MAX, 7, 8, 10, 1) == 0, "no memory");
+	check(floworder_init(&f, FLOW_ZIPF, STAMP_FLOWS_MAX, 7, 8, 10, 1, error) == 0, "%s", error);
 	for (int i = 0; i < 1000; i++) {
 		uint32_t flow = floworder_next(&f);
 		check(flow < STAMP_FLOWS_MAX && flow % 8 == 7, "flow %u", flow);
 	}
 	check(f.share > 0 && f.share < 1e-8, "share %g", f.share);
 	floworder_free(&f);
-	check(floworder_init(&f, FLOW_RANDOM, STAMP_FLOWS_MAX, 0, 1, 1, 1) == 0, "no memory");
+	check(floworder_init(&f, FLOW_RANDOM, STAMP_FLOWS_MAX, 0, 1, 1, 1, error) == 0, "%s", error);
 	uint32_t most = 0;
 	for (int i = 0; i < 100000; i++) {
 		uint32_t flow = floworder_next(&f);

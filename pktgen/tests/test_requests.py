@@ -56,7 +56,7 @@ BAD_TRIAL: dict[str, tuple] = {
     "epoch": (65536, 1.5, *HUGE, *NO_NUMBER),
     "duration_s": (0, -1, 86401, 1e300, *NO_NUMBER),
     "drain_s": (-0.1, 3, *NO_NUMBER),
-    "drain_max_s": (-1, 61, 0.001, *NO_NUMBER),
+    "drain_max_s": (-1, 21, 0.001, *NO_NUMBER),
     "interval_s": (-1, 0.0009, 3601, 1e-300, 1e300, *NO_NUMBER),
     "gaps": NO_BOOLEAN,
     "ipdv": NO_BOOLEAN,
@@ -89,7 +89,7 @@ GOOD_STREAM: dict[str, tuple] = {
     "src_port": (0, 1, 60000), "dst_port": (0, 9), "replay": (None,),
 }
 GOOD_TRIAL: dict[str, tuple] = {
-    "drain_s": (0, 0.001), "drain_max_s": (0.01, 60), "interval_s": (0, 0.001, 3600),
+    "drain_s": (0, 0.001), "drain_max_s": (0.01, 20), "interval_s": (0, 0.001, 3600),
     "gaps": (True, False), "ipdv": (True, False), "profile": (True, False), "flow_records": (None,), "capture": (None,),
 }
 

@@ -13,12 +13,20 @@
 
 static char error[BIG_ERROR_MAX];
 
+/* When a number was jumped over: at which arrival of its flow, by which jump of all. */
+struct overtaken {
+	uint64_t position;
+	uint64_t jump;
+};
+
 /* One flow on an endless number line; the packet carries the low 32 bits. */
 struct line {
 	uint64_t next;    /* greatest number seen, plus one */
 	uint64_t origin;  /* seen[0] stands for this number */
 	uint64_t length;
 	uint8_t *seen;    /* [length] */
+	struct overtaken *overtaken; /* [length] */
+	uint64_t unique;  /* arrivals so far */
 };
 
 struct model {
@@ -31,8 +39,19 @@ struct model {
 	uint64_t duplicates;
 	uint64_t reordered;
 	uint64_t old;
-	uint64_t extent_max;
+	uint64_t extent_max; /* RFC 4737 4.2.1 */
+	uint64_t extent_unknown;
+	uint64_t jumps;
 };
+
+/* Number n comes: all between are overtaken by it. */
+static void
+model_jump(struct model *m, struct line *l, uint64_t n)
+{
+	for (uint64_t k = l->next; k < n; k++)
+		l->overtaken[k - l->origin] = (struct overtaken){l->unique, m->jumps};
+	m->jumps += n > l->next;
+}
 
 /* What the header promises, for the packet with number n. */
 static void
@@ -46,18 +65,22 @@ model_add(struct model *m, struct line *l, uint64_t n)
 		return;
 	}
 	m->unique++;
-	if (old) {
-		m->old++;
-		return;
-	}
-	l->seen[n - l->origin] = 1;
 	if (n >= l->next) {
+		model_jump(m, l, n);
 		l->next = n + 1;
-		return;
+	} else if (old) {
+		m->old++;
+	} else {
+		const struct overtaken *o = &l->overtaken[n - l->origin];
+		m->reordered++;
+		if (m->jumps - o->jump > SEQ_GAPS)
+			m->extent_unknown++;
+		else if (l->unique - o->position > m->extent_max)
+			m->extent_max = l->unique - o->position;
 	}
-	m->reordered++;
-	if (l->next - n > m->extent_max)
-		m->extent_max = l->next - n;
+	l->unique++;
+	if (!old)
+		l->seen[n - l->origin] = 1;
 }
 
 static const char *
@@ -71,6 +94,8 @@ compare(const struct seq *s, const struct model *m)
 	check(s->old_count == m->old, "old %" PRIu64 ", not %" PRIu64, s->old_count, m->old);
 	check(s->reorder_extent_max == m->extent_max, "extent %" PRIu64 ", not %" PRIu64, s->reorder_extent_max,
 	      m->extent_max);
+	check(s->extent_unknown_count == m->extent_unknown, "extent unknown %" PRIu64 ", not %" PRIu64,
+	      s->extent_unknown_count, m->extent_unknown);
 	check(s->unique_count + s->duplicate_count == m->added, "unique + duplicates is not what was added");
 	return NULL;
 }
@@ -107,7 +132,8 @@ model_init(struct model *m, const struct seq *s, uint64_t length)
 		l->next = UINT64_C(1) << 40;
 		l->length = length + 4 * m->window;
 		l->seen = calloc(l->length, 1);
-		if (l->seen == NULL)
+		l->overtaken = calloc(l->length, sizeof(*l->overtaken));
+		if (l->seen == NULL || l->overtaken == NULL)
 			return false;
 		memset(l->seen, 1, 2 * m->window);
 	}
@@ -117,8 +143,10 @@ model_init(struct model *m, const struct seq *s, uint64_t length)
 static void
 model_free(struct model *m)
 {
-	for (unsigned int k = 0; k < FLOWS_USED; k++)
+	for (unsigned int k = 0; k < FLOWS_USED; k++) {
 		free(m->line[k].seen);
+		free(m->line[k].overtaken);
+	}
 }
 
 /* The next packet of a flow: mostly in order; lost, late, duplicated and far ones around the window's edges. */
@@ -160,6 +188,9 @@ jump_to(struct seq *s, struct model *m, uint32_t seq)
 			memset(l->seen, 0, l->length);
 			l->next = (UINT64_C(1) << 40) + to;
 			l->origin = l->next - 2 * m->window;
+			for (uint64_t i = 0; i < 2 * m->window; i++)
+				l->overtaken[i] = (struct overtaken){l->unique, m->jumps};
+			m->jumps++;
 			model_add(m, l, l->next);
 			seq_add(s, m->index[k], to);
 		}

@@ -86,7 +86,8 @@ test_age_survives_the_wrap(void)
 {
 	for (int i = 0; i < ITERATIONS; i++) {
 		uint64_t sent = i % 2 ? test_random() : (test_random() << 37) - 1 - test_below(1000);
-		uint64_t age = test_random() >> (29 + test_below(35)); /* below 2^35 half ticks twice */
+		uint64_t age = test_random() % (((UINT64_C(1) << 36) - STAMP_FUTURE_HALF) * 2 - 2) >> test_below(37);
+		uint64_t ahead = 1 + test_below(2 * STAMP_FUTURE_HALF - 2);
 		struct stamp s;
 
 		stamp_write(place, 0, 0, 0);
@@ -96,8 +97,8 @@ test_age_survives_the_wrap(void)
 		check(read <= age + 1 && read + 1 >= age, "sent at %" PRIx64 ", age %" PRIx64 " read as %" PRIx64, sent, age, read);
 		check(stamp_age_tsc(stamp_time(place), sent + age) == read, "what is beside the time changes the age");
 		/* stamped by a core whose TSC is ahead of ours */
-		check(stamp_age_tsc(s.time_half, sent - 1 - age) <= 0, "sent %" PRIu64 " ticks in the future read as %" PRIx64,
-		      age + 1, stamp_age_tsc(s.time_half, sent - 1 - age));
+		check(stamp_age_tsc(s.time_half, sent - ahead) == 0, "sent %" PRIu64 " ticks in the future read as %" PRIx64,
+		      ahead, stamp_age_tsc(s.time_half, sent - ahead));
 	}
 	return NULL;
 }

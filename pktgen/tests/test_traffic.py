@@ -334,7 +334,7 @@ def test_recordings_are_sent_byte_by_byte(tmp_path, recording):
     ours = {"tx": 0, "rate_pps": 20000, "flows": 3}
     cases = [
         {"replay": {"file": str(path)}},
-        {"replay": {"file": str(path), "timing": "rate", "loop": True}, "rate_pps": 60000},
+        {"replay": {"file": str(path), "timing": "rate"}, "rate_pps": 60000},
         {"replay": {"file": str(path), "timing": "rate"}, "rate_pps": 30000, "shape": "poisson"},
     ]
     with Program("pktgen", vdevs=[f"net_pcap0,tx_pcap={out}"], idle="yield") as pktgen:
