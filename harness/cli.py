@@ -13,10 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import bed, calibrate, calibration, figures, host, meter, plan, run, scenario, table, traffic
+from harness import bed, calibrate, calibration, figures, host, meter, plan, run, scenario, simulate, table, traffic
 from harness.bench import command as bench
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell, Setup
+from harness.sim import Model
 from harness.switches import SWITCHES
 from harness.switches.base import Await, File, Spawn, Step
 
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(do=do)
         return sub
 
+    _simulate_options(command("simulate", _simulate, "the searches of scenarios against a simulated switch"))
     for name, do, help_text in (("run", _run, "measure the cells of scenarios or suites"),
                                 ("plan", _plan, "print every cell and every command; starts nothing"),
                                 ("check", _check, "what is missing on this machine, with the cure")):
@@ -119,11 +121,78 @@ def _run(arguments: argparse.Namespace) -> int:
                           "cells": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}))
     else:
         table.show(outcomes, console)
+        _share(outcomes, console)
         console.print(f"results: {folder}", markup=False, soft_wrap=True)
         for path in drawn:
             if path.suffix in (".pdf", ".png"):
                 console.print(f"figure:  {path}", markup=False, soft_wrap=True)
     return status
+
+
+def _share(outcomes: Sequence[run.Outcome], console: Console) -> None:
+    """How much of the time was traffic."""
+    traffic_s, wall_s = sum(o.traffic_s for o in outcomes), sum(o.wall_s for o in outcomes)
+    if wall_s:
+        console.print(f"traffic: {traffic_s:.0f} s of {wall_s:.0f} s ({traffic_s / wall_s:.0%})", markup=False)
+
+
+def _simulate_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scenario or suite (TOML)")
+    sub.add_argument("--capacity-pps", type=_number(1, 1e12), required=True, metavar="PPS",
+                     help="what the switch forwards, per direction")
+    sub.add_argument("--loss-every", type=_loss_every, default=(0, 0.0), metavar="N:RATIO",
+                     help="every Nth trial loses RATIO of what it forwards")
+    sub.add_argument("--noise", type=_number(0, 10), default=0.0, metavar="SD",
+                     help="standard deviation of the capacity from trial to trial, relative: 0.01 is 1 %%")
+    sub.add_argument("--stall-ms", type=_number(0, 1e6), default=0.0, metavar="MS", help="it stands still so long")
+    sub.add_argument("--stall-every-s", type=_number(0.001, 1e9), default=None, metavar="S",
+                     help="at random moments, on average so far apart")
+    sub.add_argument("--generator-pps", type=_number(1, 1e12), default=0.0, metavar="PPS",
+                     help="the generator sends no more than this (default: whatever is asked for)")
+    sub.add_argument("--overhead-s", type=_number(0, 3600), default=0.0, metavar="S",
+                     help="what a trial takes besides its traffic")
+    sub.add_argument("--seed", type=int, default=1, metavar="K", help="of all that is random (default 1)")
+    sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]", help="as of run")
+    sub.add_argument("--json", action="store_true", help="for programs: every trial and every result")
+
+
+def _number(low: float, high: float) -> Any:
+    """A type of argparse: a number from low to high."""
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"'{text}' is no number from {low:g} to {high:g}")
+        return value
+    return parse
+
+
+def _loss_every(text: str) -> tuple[int, float]:
+    every, _, ratio = text.partition(":")
+    try:
+        asked = int(every), float(ratio)
+    except ValueError:
+        asked = 0, 0.0
+    if not (asked[0] >= 1 and 0 <= asked[1] <= 1):
+        raise argparse.ArgumentTypeError(f"'{text}' is not N:RATIO, such as 4:0.01")
+    return asked
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    a = arguments
+    if bool(a.stall_ms) != (a.stall_every_s is not None):
+        raise BadInput("--stall-ms and --stall-every-s belong together: give both or none")
+    scenarios = [s for file in a.files for s in scenario.load(file)]
+    cells = plan.expand(scenarios, bed.load(None), host.cpus(), a.switch)
+    model = Model(a.capacity_pps, *a.loss_every, a.noise, a.stall_ms / 1e3, a.stall_every_s or 0.0, a.generator_pps, a.seed)
+    done = list(simulate.simulate(cells, model, a.overhead_s))
+    if a.json:
+        print(simulate.as_json(done, model, a.overhead_s))
+    else:
+        simulate.show(done, Console(highlight=False))
+    return 0
 
 
 def _status(cells: Sequence[Cell], outcomes: Sequence[run.Outcome]) -> int:
@@ -199,15 +268,14 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _traffic_s(cell: Cell) -> float:
-    s = cell.search
-    latency_s = len(s.latency_at_rplus) * s.latency_trials * s.latency_trial_s if cell.has_latency else 0
-    rates = max(1, len(s.rate_pps))
-    return 0.0 if cell.unsupported else s.warmup_s + s.trials * rates * s.trial_s + latency_s
+    return 0.0 if cell.unsupported else simulate.seconds(cell.search, cell.has_latency)[0]
 
 
 def _seconds(cell: Cell) -> float:
-    """With coming up and down: some 4 s, and a boot where there are VMs."""
-    return _traffic_s(cell) + (0 if cell.unsupported else 12 if cell.guest == "qemu" else 4)
+    """With the search's waits, and coming up and down: some 4 s, and a boot where there are VMs."""
+    if cell.unsupported:
+        return 0.0
+    return simulate.seconds(cell.search, cell.has_latency)[1] + (12 if cell.guest == "qemu" else 4)
 
 
 def _traffic(cell: Cell) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.errors import CannotRun
 from harness.plan import Cell
-from harness.search import Result
+from harness.search import Result, headline
 from harness.switches.base import PortCounters
 from harness.trial import Trial
 
@@ -31,7 +31,7 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
           "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
-           "scenario", "reason", "traffic")
+           "scenario", "reason", "traffic", "goal")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
 HISTOGRAMS = ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count")     # all but latency
 SERIES = ("trial_id", "stream", "time_s", "sent_count", "received_count", "received_bytes")
@@ -137,13 +137,13 @@ class Record:
         self._results.rows({
             "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, accel), "metric": r.metric,
             "value": r.value, "ci_low": r.ci_low, "ci_high": r.ci_high, "unit": r.unit, "n": r.n, "status": r.status,
-            "flags": r.flags, "scenario": cell.scenario} for r in results)
+            "flags": r.flags, "scenario": cell.scenario, "goal": r.goal} for r in results)
 
     def no_result(self, cell: Cell, version: str, status: str, reason: str, flags: Sequence[str]) -> None:
         """A cell without figures: `status` unsupported or failed, with the reason."""
         self._results.rows([{
-            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, ""), "metric": "rplus_pps",
-            "unit": "pps", "n": 0, "status": status, "flags": flags, "scenario": cell.scenario, "reason": reason}])
+            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, ""),
+            "metric": headline(cell.search)[0], "unit": "pps", "n": 0, "status": status, "flags": flags, "scenario": cell.scenario, "reason": reason}])
 
     def ports(self, cell: Cell, counters: Iterable[PortCounters]) -> None:
         self._ports.rows({"run_id": self.run_id, "cell_id": cell.id, "switch": cell.switch.name, **asdict(c)}

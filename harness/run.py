@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ class Outcome:
     results: Sequence[Result] = ()
     flags: Sequence[str] = ()
     ends_run: bool = False      # a signal asked for the end
+    traffic_s: float = 0.0      # of the trials,
+    wall_s: float = 0.0         # of the cell with all that comes before and after them
 
 
 def image() -> Image:
@@ -124,7 +127,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
             whole = len(outcomes) == len(cells) and not any(o.ends_run for o in outcomes)
             summary |= {"state": "complete" if whole else "interrupted", "accel": job.accel,
                         "ended_utc": ended.isoformat(), "duration_s": (ended - started).total_seconds(),
-                        "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}
+                        "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason, "traffic_s": round(o.traffic_s, 3),
+                                             "wall_s": round(o.wall_s, 3)} for o in outcomes}}
             record.write_json("run.json", summary)
     return out / run_id, outcomes
 
@@ -162,6 +166,7 @@ class _Job:
     up: Any
     calibration: Calibration | None = None
     accel: str = ""
+    traffic_s: float = 0.0      # of the cell at hand
 
     def all_cells(self, outcomes: list[Outcome]) -> None:
         """Measure one cell after the other; each outcome is added to `outcomes`."""
@@ -180,6 +185,7 @@ class _Job:
         if cell.unsupported:
             self.record.no_result(cell, version, "unsupported", cell.unsupported, flags)
             return Outcome(cell, "unsupported", cell.unsupported)
+        began, self.traffic_s = time.monotonic(), 0.0
         try:
             results = self._measure(cell, version, folder)
         except (CellFailed, Interrupted) as why:
@@ -189,7 +195,8 @@ class _Job:
             return Outcome(cell, "failed", str(why), flags=flags, ends_run=ends_run)
         status = "ok" if all(r.status == "ok" for r in results) else "invalid"
         every_flag = tuple(dict.fromkeys(flag for r in results for flag in r.flags))
-        return Outcome(cell, status, "", results, every_flag, self.interrupts.ending())
+        return Outcome(cell, status, "", results, every_flag, self.interrupts.ending(), self.traffic_s,
+                       time.monotonic() - began)
 
     def _measure(self, cell: Cell, version: str, folder: Path) -> list[Result]:
         logs = self.record.log_folder(cell)
@@ -216,6 +223,7 @@ class _Job:
             request = next(steps)
             while True:
                 trial = testbed.measure(request)
+                self.traffic_s += request.duration_s
                 self.record.trial(cell, version, testbed.accel(), trial)
                 request = steps.send(trial)
         except StopIteration as done:
@@ -224,23 +232,42 @@ class _Job:
 
 
 def headline(outcome: Outcome) -> tuple[str, Result | None]:
-    """The rate that stands for a cell: R+, or what was received at the highest of the fixed rates that has a value."""
+    """What stands for a cell: R+, NDR, ..., or of given rates the highest that was received."""
+    metric, name = search.headline(outcome.cell.search)
+    values = {r.metric: r for r in outcome.results}
+    if metric in values:
+        return name, values[metric]
     rates = [r for r in outcome.results if r.metric.startswith("rx_pps@") and r.value is not None]
-    best = max(rates, key=lambda r: r.value or 0.0, default=None)
-    rplus = next((r for r in outcome.results if r.metric == "rplus_pps"), None)
-    return ("R+", rplus) if rplus else ("received", best)
+    return name, max(rates, key=lambda r: r.value or 0.0, default=None)
+
+
+def quantity(result: Result, unit: bool = True) -> str:
+    """A figure with its unit, rates in Mpps."""
+    assert result.value is not None
+    text, name = (f"{result.value / 1e6:.3f}", "Mpps per direction") if result.unit == "pps" else (
+        f"{result.value:.6g}", "frames" if result.metric.endswith("_frames") else result.unit)
+    return f"{text} {name}" if unit else text
 
 
 def describe(outcome: Outcome) -> str:
     """A cell's outcome in a line."""
     if outcome.status in ("failed", "unsupported"):
         return f"{'n/a' if outcome.status == 'unsupported' else 'FAILED'}: {outcome.reason}"
-    values = {r.metric: r for r in outcome.results}
-    name, rate = headline(outcome)
-    if rate is None or rate.value is None:
-        return f"{outcome.status}: no valid trial; flags: {', '.join(outcome.flags)}"
-    text = f"{name} {rate.value / 1e6:.3f} Mpps per direction (n={rate.n})"
-    for key, r in values.items():
-        if key.startswith("latency_p50_ns@") and r.value is not None:
-            text += f", p50 {r.value / 1e3:.1f} us at {key.partition('@')[2]}"
+    name, first = headline(outcome)
+    if first is None or first.value is None:
+        return f"{outcome.status}: {_nothing(first)}; flags: {', '.join(outcome.flags)}"
+    text = f"{name} {quantity(first)} (n={first.n})"
+    for r in outcome.results:
+        if r.metric.endswith("_pps") and r.goal and r.metric != first.metric and r.value is not None:
+            text += f", {r.metric.removesuffix('_pps')} {r.value / 1e6:.3f}"
+        if r.metric.startswith("latency_p50_ns@") and r.value is not None:
+            text += f", p50 {r.value / 1e3:.1f} us at {r.metric.partition('@')[2]}"
+    text += f"; {outcome.traffic_s:.0f} s of traffic in {outcome.wall_s:.0f} s" if outcome.wall_s >= 1 else ""
     return text + (f"  [{', '.join(outcome.flags)}]" if outcome.flags else "")
+
+
+def _nothing(first: Result | None) -> str:
+    """Why a cell that did not fail has no figure."""
+    if first is None or first.status != "ok":
+        return "no valid trial"
+    return "not even the lowest load is within the goal" if "irregular" in first.flags else "the figure could not be had"

@@ -9,19 +9,20 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import traffic
+from harness import search as searches
 from harness.errors import BadInput
 from harness.schema import Field, check_keys, check_table, merge, read_toml
+from harness.search import Search
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
 from harness.traffic import FRAME_MAX_BYTES, Traffic
 
 PORT_KINDS = ("vhost-user", "ring")
 NFS = ("io", "macswap")
-SEARCHES = ("rplus", "fixed")
 NAME_MAX = 64           # names become part of a cell's id, which names a folder
 
 MATRIX = {
@@ -35,33 +36,28 @@ MATRIX = {
     "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
     "switch": Field(str, (), many=True),
 }
+# The keys of all kinds of search; each kind has its own besides, and may have other defaults for these.
 SEARCH = {
-    "kind": Field(str, "rplus", choices=SEARCHES),
+    "kind": Field(str, "rplus", choices=tuple(kind.name for kind in searches.SEARCHES)),
     "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
     "warmup_s": Field(float, 0.5, low=0, high=3600),
     "rate_pps": Field(float, (), low=0.01, high=1e9, many=True),
+    "invalid_repeats": Field(int, 2, low=0, high=100),
+    "stability_trials": Field(int, 0, low=0, high=1000),
+    "drain_s": Field(float, 0.0, low=0, high=600),
+    "settle_s": Field(float, 0.0, low=0, high=600),
 }
 LATENCY = {
     "at_rplus": Field(float, (), low=0.0001, high=2.0, many=True),
+    "at_ndr": Field(float, (), low=0.0001, high=2.0, many=True),
+    "at_pdr": Field(float, (), low=0.0001, high=2.0, many=True),
+    "at_pps": Field(float, (), low=1, high=1e9, many=True),
+    "no_load": Field(bool, False),
     "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
 }
-TABLES = {"matrix": MATRIX, "search": SEARCH, "latency": LATENCY}
-
-
-@dataclass(frozen=True)
-class Search:
-    """How the trials of a cell are chosen. Times in seconds."""
-
-    kind: str
-    trials: int
-    trial_s: float
-    warmup_s: float
-    latency_at_rplus: tuple[float, ...]     # fractions of R+, of sent load per direction
-    latency_trials: int                     # at each fraction
-    latency_trial_s: float
-    rate_pps: tuple[float, ...] = ()        # of kind "fixed"; empty: the rates of the replayed file
+TABLES = ("matrix", "search", "latency")
 
 
 @dataclass(frozen=True)
@@ -109,13 +105,23 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
     if not isinstance(name, str) or not re.fullmatch(f"[A-Za-z0-9_-]{{1,{NAME_MAX}}}", name):
         raise BadInput(f"{where}: key 'name' must be a word of at most {NAME_MAX} letters, digits, '-' and '_', "
                        f"not {name!r}")
-    checked = {key: check_table(f"{where}: [{key}]", table.get(key, {}), fields) for key, fields in TABLES.items()}
-    search = Search(**checked["search"], latency_at_rplus=checked["latency"]["at_rplus"],
-                    latency_trials=checked["latency"]["trials"], latency_trial_s=checked["latency"]["trial_s"])
-    _check_matrix(where, checked["matrix"])
-    sent = _traffic(where, table, checked["matrix"], folder)
+    matrix = check_table(f"{where}: [matrix]", table.get("matrix", {}), MATRIX)
+    search = _search(where, table.get("search", {}), table.get("latency", {}))
+    _check_matrix(where, matrix)
+    sent = _traffic(where, table, matrix, folder)
     _check_search(where, table, search, sent)
-    return Scenario(name, where, checked["matrix"], search, sent)
+    return Scenario(name, where, matrix, search, sent)
+
+
+def _search(where: str, table: Any, latency_table: Any) -> Search:
+    here = f"{where}: [search]"
+    named = {key: value for key, value in table.items() if key == "kind"} if isinstance(table, Mapping) else table
+    kind = searches.find(check_table(here, named, {"kind": SEARCH["kind"]})["kind"])
+    fields = {key: replace(f, default=kind.defaults.get(key, f.default)) for key, f in SEARCH.items()}
+    checked = check_table(here, table, fields | kind.fields)
+    latency = check_table(f"{where}: [latency]", latency_table, LATENCY)
+    return Search(**{key: checked[key] for key in SEARCH}, **{f"latency_{key}": latency[key] for key in LATENCY},
+                  options=kind.options(here, checked))
 
 
 def _traffic(where: str, table: Mapping[str, Any], matrix: Mapping[str, Any], folder: Path) -> Traffic | None:
@@ -126,9 +132,12 @@ def _traffic(where: str, table: Mapping[str, Any], matrix: Mapping[str, Any], fo
 def _check_search(where: str, table: Mapping[str, Any], search: Search, sent: Traffic | None) -> None:
     """What a search and a traffic must have of each other."""
     own_timing = bool(sent and sent.replay and sent.replay.timing == "original")
+    kind = searches.find(search.kind)
+    _check_latency(f"{where}: [latency]", search)
     where = f"{where}: [search]"
-    if search.kind != "fixed" and search.rate_pps:
-        raise BadInput(f"{where}: key 'rate_pps' has a meaning only with kind = \"fixed\": take it out, or set that")
+    if not kind.given_rates and search.rate_pps:
+        raise BadInput(f"{where}: key 'rate_pps' has a meaning only with kind = \"fixed\" or \"soak\": take it out, or "
+                       "set that")
     if search.kind != "fixed" and own_timing:
         raise BadInput(f"{where}: key 'kind' is {search.kind!r}, which chooses rates, but a file that is replayed with "
                        "timing = \"original\" has its own: set kind = \"fixed\", or timing = \"rate\"")
@@ -136,8 +145,17 @@ def _check_search(where: str, table: Mapping[str, Any], search: Search, sent: Tr
         raise BadInput(f"{where}: key 'rate_pps' " + (
             "has no meaning with a file that is replayed with timing = \"original\": take one of them out" if own_timing
             else "is missing: kind = \"fixed\" needs a rate per direction, or a list of such"))
-    if search.kind == "fixed" and "latency" in table:
-        raise BadInput(f"{where}: key 'kind' is 'fixed', whose trials give latency anyway: take [latency] out")
+    if kind.own_latency and "latency" in table:
+        raise BadInput(f"{where}: key 'kind' is {search.kind!r}, whose trials give latency anyway: take [latency] out")
+
+
+def _check_latency(where: str, search: Search) -> None:
+    """Fractions only of what the search finds."""
+    bases = searches.find(search.kind).bases(search)
+    for base, ratios in (("ndr", search.latency_at_ndr), ("pdr", search.latency_at_pdr)):
+        if ratios and base not in bases:
+            raise BadInput(f"{where}: key 'at_{base}' needs a search that finds {base}: kind = \"{search.kind}\" finds "
+                           f"{', '.join(['rplus', *bases])}")
 
 
 def _check_matrix(where: str, matrix: Mapping[str, tuple[Any, ...]]) -> None:

@@ -34,7 +34,8 @@ IP_BITS_WITHOUT_BASE = 12       # so that streams stay apart inside of 198.18.0.
 VLAN_ID_MAX = 4094
 NEEDS = {"vlan": ("vlan", "a VLAN tag (vlan = 100, say)"), "vni": ("vxlan", 'tunnel = "vxlan"'),
          "teid": ("gtpu", 'tunnel = "gtpu"')}
-PHASES = ("warmup", "rplus", "fixed", "latency")      # the searches' words for what a trial is for
+# The searches' words for what a trial is for.
+PHASES = ("warmup", "rplus", "stability", "fixed", "mlr", "rfc2544", "bswlv", "b2b", "throughput", "sweep", "soak", "latency")
 MIRROR = {"src_mac": "dst_mac", "dst_mac": "src_mac", "src_ip": "dst_ip", "dst_ip": "src_ip",
           "src_port": "dst_port", "dst_port": "src_port"}
 
