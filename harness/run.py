@@ -258,7 +258,7 @@ def describe(outcome: Outcome) -> str:
         return f"{outcome.status}: {_nothing(first)}; flags: {', '.join(outcome.flags)}"
     text = f"{name} {quantity(first)} (n={first.n})"
     for r in outcome.results:
-        if r.metric.endswith("_pps") and r.goal and r.metric != first.metric and r.value is not None:
+        if r.metric.endswith("_pps") and r.goal and not r.metric.endswith(("_rlb_pps", "_rub_pps")) and r.metric != first.metric and r.value is not None:
             text += f", {r.metric.removesuffix('_pps')} {r.value / 1e6:.3f}"
         if r.metric.startswith("latency_p50_ns@") and r.value is not None:
             text += f", p50 {r.value / 1e3:.1f} us at {r.metric.partition('@')[2]}"

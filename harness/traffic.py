@@ -15,6 +15,7 @@ from typing import Any
 from harness import genome
 from harness.errors import BadInput
 from harness.schema import Field, check_table
+from harness.search import SEARCHES
 
 FRAME_MAX_BYTES = 9216          # pktgen's largest, FCS included
 STANDARD_FRAME_BYTES = 1518     # up to here no program needs to be told
@@ -35,7 +36,7 @@ VLAN_ID_MAX = 4094
 NEEDS = {"vlan": ("vlan", "a VLAN tag (vlan = 100, say)"), "vni": ("vxlan", 'tunnel = "vxlan"'),
          "teid": ("gtpu", 'tunnel = "gtpu"')}
 # The searches' words for what a trial is for.
-PHASES = ("warmup", "rplus", "stability", "fixed", "mlr", "rfc2544", "bswlv", "b2b", "throughput", "sweep", "soak", "latency")
+PHASES = ("warmup", "stability", "latency", *dict.fromkeys(p for kind in SEARCHES for p in kind.phases or (kind.name,)))
 MIRROR = {"src_mac": "dst_mac", "dst_mac": "src_mac", "src_ip": "dst_ip", "dst_ip": "src_ip",
           "src_port": "dst_port", "dst_port": "src_port"}
 

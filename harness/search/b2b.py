@@ -82,7 +82,7 @@ def _results(options: Options, rate_pps: float, throughput_pps: float, bursts: S
     implied_s = mean / rate_pps
     corrected_s = implied_s * (1 - throughput_pps / rate_pps)
     flags = tuple(f for f in union([t.flags for t in trials]) if f not in ("backpressure", "generator_limited"))
-    if all(t.status != "ok" for t in trials):
+    if any(t.status != "ok" for t in trials):
         return [Result("b2b_frames", None, "1", 0, flags=flags, status="invalid", goal=goal)]
     results = [Result("b2b_frames", float(mean), "1", n, low, high, flags, goal=goal),
                Result("b2b_frames_stdev", spread, "1", n, flags=flags, goal=goal),
@@ -104,4 +104,4 @@ FIELDS = {"min_pps": RANGE["min_pps"], "burst_pps": Field(float, 0.0, low=0, hig
           "step_frames": Field(int, 16, low=1, high=10**6), "searches": Field(int, 5, low=1, high=1000)}
 KIND = Kind("b2b", b2b, lambda search: ("b2b_frames", "longest burst"), fields=FIELDS,
             defaults={"settle_s": 2.0}, options=_options, needs_rplus=lambda search: not search.options.burst_pps,
-            bases=lambda search: ["ndr"])
+            bases=lambda search: ["ndr"], phases=("throughput", "b2b"))

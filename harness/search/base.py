@@ -61,6 +61,7 @@ class Kind:
     options: Callable[[str, Mapping[str, Any]], Any] = lambda where, table: None
     needs_rplus: Callable[[Search], bool] = lambda search: False
     bases: Callable[[Search], Sequence[str]] = lambda search: ()    # further rates that latency can be measured at
+    phases: tuple[str, ...] = ()    # what its trials are called; default: its name
     given_rates: bool = False       # takes rate_pps
     own_latency: bool = False       # its trials give latency themselves
 

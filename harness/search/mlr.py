@@ -41,6 +41,7 @@ class Measured:
     samples: dict[int, list[Sample]] = field(default_factory=dict)
     traffic_s: float = 0.0
     cut_short: str = ""
+    invalid: tuple[str, ...] = ()       # the flags of the trial that stayed invalid, where that ended it
 
     def add(self, index: int, duration_ns: int, trial: Trial) -> Sample:
         sample = Sample(*missing_count(trial), duration_ns, duration_ns)
@@ -69,6 +70,7 @@ def controller(phase: str, goals: Sequence[Goal], min_pps: float, max_pps: float
             raise _Cut("search_limit")
         trial = yield Request(phase, grid.load(index), duration_ns / BILLION)
         if trial.status != "ok":
+            so_far.invalid = trial.flags
             raise _Cut("invalid")
         return so_far.add(index, duration_ns, trial)
 
@@ -130,7 +132,7 @@ def goal_results(measured: Measured, goal: Goal, name: str) -> list[Result]:
     if now.low is not None:
         value = grid.load(now.low) * (1 - float(quantile_loss(measured.samples[now.low], target)))
     at_bounds = [t for i in (now.low, now.high) if i is not None for t in measured.trials[i]]
-    flags = union([t.flags for t in at_bounds], _marks(measured, target, now))
+    flags = union([measured.invalid, *(t.flags for t in at_bounds)], _marks(measured, target, now))
     said = goal.said(min_pps=grid.min_pps, max_pps=grid.max_pps)
     status = "invalid" if measured.cut_short == "invalid" else "ok"
     n = 0 if now.low is None else len(measured.trials[now.low])

@@ -32,7 +32,7 @@ def soak(search: Search, rplus: Result | None, with_latency: bool) -> Finding:
     load_pps = search.rate_pps[0] if search.rate_pps else options.load_ratio * ((rplus and rplus.value) or 0.0)
     goal = said(load_pps=load_pps, soak_s=options.soak_s, interval_s=options.interval_s)
     if not load_pps:
-        return no_rate("loss_ratio@soak", rplus, goal)
+        return no_rate("rx_pps@soak", rplus, goal)
     trial = yield Request("soak", load_pps, options.soak_s, interval_s=options.interval_s)
     whole = of_trials("missing_ratio@soak", "1", [trial], [missing_ratio(trial)])
     results = [of_trials("rx_pps@soak", "pps", [trial], [trial.rx_pps]), Result(**{**vars(whole), "goal": goal}),

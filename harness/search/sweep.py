@@ -5,7 +5,7 @@ loads have no loss, then in finer steps around R+, where the curve bends. Unsent
 A load that loses clearly more than a higher one does, is flagged `unstable`: the curve of a switch rises.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ def _fine(options: Options, rplus: Result | None) -> list[float]:
     return [round(options.fine_from_ratio + k * options.fine_step_ratio, 6) for k in range(count)]
 
 
-def _load(search: Search, at: str, load_pps: float):    # type: ignore[no-untyped-def]
+def _load(search: Search, at: str, load_pps: float) -> Generator[Request, Trial, _Load]:
     """The trials at one load."""
     done = _Load(at, load_pps, [])
     for _ in range(search.trials):
