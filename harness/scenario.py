@@ -20,6 +20,7 @@ from harness.schema import Field, check_keys, check_table, merge, read_toml
 from harness.search import Search
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
 from harness.traffic import FRAME_MAX_BYTES, Traffic
+from harness.trial import REPEATABLE
 
 PORT_KINDS = ("vhost-user", "ring")
 NFS = ("io", "macswap")
@@ -44,6 +45,7 @@ SEARCH = {
     "warmup_s": Field(float, 0.5, low=0, high=3600),
     "rate_pps": Field(float, (), low=0.01, high=1e9, many=True),
     "invalid_repeats": Field(int, 2, low=0, high=100),
+    "repeat_on": Field(str, (), choices=REPEATABLE, many=True),
     "stability_trials": Field(int, 0, low=0, high=1000),
     "drain_s": Field(float, 0.0, low=0, high=600),
     "settle_s": Field(float, 0.0, low=0, high=600),

@@ -48,7 +48,7 @@ def _cell(outcome: Outcome | None) -> str:
     values = {r.metric: r.value for r in outcome.results}
     rate = headline(outcome)[1]
     if rate is None or rate.value is None:
-        return "[bold red]invalid[/]"
+        return "[bold red]none[/]" if rate and rate.status == "ok" else "[bold red]invalid[/]"
     marks = "".join(sorted({MARKS.get(flag, "?") for flag in outcome.flags}))
     text = f"{quantity(rate, unit=False)}{' ' + marks if marks else ''}"
     p50, p99 = values.get("latency_p50_ns@0.50rplus"), values.get("latency_p99_ns@0.50rplus")

@@ -64,6 +64,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
 }
 INVALIDATING = ("clock", "identity")
+# Flags that tell of the tester and not of the switch, on which a scenario may have trials made again.
+REPEATABLE = ("stalled", "late", "generator_limited", "tester_drops", "not_drained", "foreign_frames", "stale_frames")
 
 
 @dataclass(frozen=True)

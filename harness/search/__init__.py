@@ -34,14 +34,19 @@ def run(search: Search, with_latency: bool) -> Steps:
 
 
 def _disciplined(search: Search, steps: Steps) -> Steps:
-    """The search's own waits for every trial, and a bounded number of repeats of an invalid one, on the flag alone. If
-    all are invalid the search is given the last one."""
+    """The search's own waits for every trial, and a bounded number of repeats of one that is invalid, or that has a flag
+    of repeat_on; never for its figures. If all are so the search is given the last one."""
+    def again(trial: Trial) -> bool:
+        request = trial.request
+        spoilt = trial.status != "ok" or not set(search.repeat_on).isdisjoint(trial.flags)
+        return spoilt and request.phase != "warmup" and request.attempt <= search.invalid_repeats
+
     try:
         request = next(steps)
         while True:
             asked = replace(request, drain_s=search.drain_s, settle_s=search.settle_s)
             trial = yield asked
-            while trial.status != "ok" and asked.phase != "warmup" and asked.attempt <= search.invalid_repeats:
+            while again(replace(trial, request=asked)):
                 asked = replace(asked, attempt=asked.attempt + 1)
                 trial = yield asked
             request = steps.send(trial)

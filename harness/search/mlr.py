@@ -47,7 +47,7 @@ class Measured:
         sample = Sample(*missing_count(trial), duration_ns, duration_ns)
         self.trials.setdefault(index, []).append(trial)
         self.samples.setdefault(index, []).append(sample)
-        self.traffic_s += duration_ns / BILLION
+        self.traffic_s += duration_ns / BILLION * trial.request.attempt
         return sample
 
 

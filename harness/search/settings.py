@@ -22,6 +22,7 @@ class Search:
     latency_at_pps: tuple[float, ...] = ()  # absolute loads, equal for all switches
     latency_no_load: bool = False
     invalid_repeats: int = 2                # how often an invalid trial is made again
+    repeat_on: tuple[str, ...] = ()         # flags that make a trial be made again as if it were invalid
     stability_trials: int = 0               # at a tenth of R+, to see whether the machine itself loses frames
     drain_s: float = 0.0                    # silence that ends a trial; 0: as short as the cell allows
     settle_s: float = 0.0                   # wait behind each trial

@@ -68,6 +68,28 @@ def test_an_invalid_trial_is_made_again_a_bounded_number_of_times_on_its_flag_al
         assert results["rplus_pps"].n == len(good)
 
 
+def test_a_trial_with_a_flag_of_repeat_on_is_made_again_and_the_last_one_counts(tmp_path: Path) -> None:
+    asked = asked_of(tmp_path, 'kind = "rplus"\ntrials = 2\nrepeat_on = "stalled"\n')
+    stalls = iter([True, False, True, True, True])
+    rates = iter([10, 20, 30, 40, 50])
+    seen: list[Request] = []
+
+    def measure(request: Request) -> Trial:
+        seen.append(request)
+        loops = [{"gap_max_ns": 10**7}] if next(stalls) else []
+        return made([direction(100, next(rates))], loops=loops)
+    results, _ = done(asked, measure)
+    assert [q.attempt for q in seen] == [1, 2, 1, 2, 3]
+    assert (results["rplus_pps"].ci_low, results["rplus_pps"].ci_high, results["rplus_pps"].status) == (20, 50, "ok")
+
+
+def test_what_was_made_again_counts_for_the_limit_of_time(tmp_path: Path) -> None:
+    asked = asked_of(tmp_path, 'kind = "mlr"\nmax_pps = 1e7\nsearch_max_s = 30\nrepeat_on = "generator_limited"\n')
+    results, trials = done(asked, plain(5e6, generator_pps=6e6))
+    assert sum(t.request.duration_s for t in trials) <= 32
+    assert results["search_traffic_s"].value == sum(t.request.duration_s for t in trials)
+
+
 def test_a_trial_that_was_made_again_says_so() -> None:
     assert made([direction(1, 1)]).flags == ()
     again = SimulatedSwitch(Model(1e6)).measure(Request("rplus", None, 1.0, attempt=2))
