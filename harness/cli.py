@@ -186,7 +186,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
         raise BadInput("--stall-ms and --stall-every-s belong together: give both or none")
     scenarios = [s for file in a.files for s in scenario.load(file)]
     cells = plan.expand(scenarios, bed.load(None), host.cpus(), a.switch)
-    model = Model(a.capacity_pps, *a.loss_every, a.noise, a.stall_ms / 1e3, a.stall_every_s or 0.0, a.generator_pps, a.seed)
+    model = Model(a.capacity_pps, *a.loss_every, a.noise, a.stall_ms / 1e3, a.stall_every_s or 0.0, a.generator_pps,
+                  a.seed)
     done = list(simulate.simulate(cells, model, a.overhead_s))
     if a.json:
         print(simulate.as_json(done, model, a.overhead_s))

@@ -127,8 +127,9 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
             whole = len(outcomes) == len(cells) and not any(o.ends_run for o in outcomes)
             summary |= {"state": "complete" if whole else "interrupted", "accel": job.accel,
                         "ended_utc": ended.isoformat(), "duration_s": (ended - started).total_seconds(),
-                        "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason, "traffic_s": round(o.traffic_s, 3),
-                                             "wall_s": round(o.wall_s, 3)} for o in outcomes}}
+                        "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason,
+                                                 "traffic_s": round(o.traffic_s, 3), "wall_s": round(o.wall_s, 3)}
+                                     for o in outcomes}}
             record.write_json("run.json", summary)
     return out / run_id, outcomes
 
@@ -258,7 +259,8 @@ def describe(outcome: Outcome) -> str:
         return f"{outcome.status}: {_nothing(first)}; flags: {', '.join(outcome.flags)}"
     text = f"{name} {quantity(first)} (n={first.n})"
     for r in outcome.results:
-        if r.metric.endswith("_pps") and r.goal and not r.metric.endswith(("_rlb_pps", "_rub_pps")) and r.metric != first.metric and r.value is not None:
+        further = r.goal and r.metric.endswith("_pps") and not r.metric.endswith(("_rlb_pps", "_rub_pps"))
+        if further and r.metric != first.metric and r.value is not None:
             text += f", {r.metric.removesuffix('_pps')} {r.value / 1e6:.3f}"
         if r.metric.startswith("latency_p50_ns@") and r.value is not None:
             text += f", p50 {r.value / 1e3:.1f} us at {r.metric.partition('@')[2]}"
@@ -270,4 +272,6 @@ def _nothing(first: Result | None) -> str:
     """Why a cell that did not fail has no figure."""
     if first is None or first.status != "ok":
         return "no valid trial"
-    return "not even the lowest load is within the goal" if "irregular" in first.flags else "the figure could not be had"
+    if "irregular" in first.flags:
+        return "not even the lowest load is within the goal"
+    return "the figure could not be had"

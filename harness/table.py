@@ -12,8 +12,8 @@ from harness.run import Outcome, headline, quantity
 MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": "",
          "generator_limited": "g", "clock": "!", "tester_drops": "d", "not_drained": "n", "foreign_frames": "f",
          "window_exceeded": "w", "identity": "!", "stalled": "s", "late": "l",
-         "crossed_flows": "x", "lower_bound": ">", "repeated": "r", "irregular": "?", "capped": ">", "search_limit": "?",
-         "below_width": "", "unstable": "u"}
+         "crossed_flows": "x", "lower_bound": ">", "repeated": "r", "irregular": "?", "capped": ">",
+         "search_limit": "?", "below_width": "", "unstable": "u"}
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
@@ -28,7 +28,8 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
         table.add_column(name, justify="right")
     rows: dict[str, dict[str, Outcome]] = {}
     for outcome in outcomes:
-        rows.setdefault(outcome.cell.title, {})[outcome.cell.switch.name] = outcome
+        scenario = "" if len(named) == 1 else f"{outcome.cell.scenario}: "
+        rows.setdefault(scenario + outcome.cell.title, {})[outcome.cell.switch.name] = outcome
     for title, by_switch in rows.items():
         table.add_row(title, *(_cell(by_switch.get(name)) for name in switches))
     console.print(table)

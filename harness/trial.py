@@ -56,8 +56,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
                      "raise search_max_s, take a larger width_ratio"),
     "below_width": ("this goal and another came closer to each other than the width of the search",
                     "take them as equal, or lower width_ratio"),
-    "unstable": ("R+ varied by over 2 %, a load lost frames that a higher one did not lose, a tenth of R+ lost frames, or less "
-                 "than half of what was forwarded could be had within the goal",
+    "unstable": ("R+ varied by over 2 %, a load lost frames that a higher one did not lose, a tenth of R+ lost frames, "
+                 "or less than half of what was forwarded could be had within the goal",
                  "the machine disturbs what it measures: make it quieter, compare only with many repeats"),
     "lower_bound": ("the rate is within 1.2 times of what the tester itself can do on such ports",
                     "the switch may be faster: use faster CPUs for the generator"),

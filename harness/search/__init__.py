@@ -34,8 +34,8 @@ def run(search: Search, with_latency: bool) -> Steps:
 
 
 def _disciplined(search: Search, steps: Steps) -> Steps:
-    """The search's own waits for every trial, and a bounded number of repeats of one that is invalid, or that has a flag
-    of repeat_on; never for its figures. If all are so the search is given the last one."""
+    """The search's own waits for every trial, and a bounded number of repeats of one that is invalid, or that has a
+    flag of repeat_on; never for its figures. If all are so the search is given the last one."""
     def again(trial: Trial) -> bool:
         request = trial.request
         spoilt = trial.status != "ok" or not set(search.repeat_on).isdisjoint(trial.flags)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""b2b: the longest burst at the highest rate that is forwarded without loss, and the buffer that this tells of (RFC 9004).
+"""b2b: the longest burst at the highest rate that gets through without loss, and the buffer it tells of (RFC 9004).
 
-A virtual port has no line rate: bursts go at burst_pps, and unsent frames count as lost, since a port that is full pushes
-back. The throughput that corrects the buffer is that of an MLRsearch without loss, unless throughput_pps gives it.
+A virtual port has no line rate: bursts go at burst_pps, and frames that a full port did not take count as lost. A burst
+that the generator itself could not send as fast fills no buffer: it says `generator_limited`. The throughput that
+corrects the buffer is that of an MLRsearch without loss, unless throughput_pps gives it.
 """
 
 import statistics
@@ -12,7 +13,7 @@ from typing import Any
 
 from harness.errors import BadInput
 from harness.schema import Field
-from harness.search.base import Finding, Found, Kind, Result, flagged, missing_count, no_rate, said, top_pps, union
+from harness.search.base import Finding, Found, Kind, Result, flagged, no_rate, said, top_pps, union
 from harness.search.goal import Goal
 from harness.search.mlr import RANGE, controller, goal_results
 from harness.search.settings import Search
@@ -68,9 +69,14 @@ def _longest(options: Options, rate_pps: float, trials: list[Trial]) -> Generato
         at = (low + high + 1) // 2
         trial = yield Request("b2b", rate_pps, at * options.step_frames / rate_pps)
         trials.append(trial)
-        clean = trial.status == "ok" and missing_count(trial)[0] == 0
-        low, high = (at, high) if clean else (low, at - 1)
+        low, high = (at, high) if _clean(trial) else (low, at - 1)
     return low * options.step_frames
+
+
+def _clean(trial: Trial) -> bool:
+    """Nothing was lost, and whatever was not sent was not held up by a full port."""
+    held_up = "backpressure" in trial.flags or (trial.counts.get("tx_full_ns") or 0) > 0
+    return trial.status == "ok" and not trial.lost_count and not (trial.unsent_count and held_up)
 
 
 def _results(options: Options, rate_pps: float, throughput_pps: float, bursts: Sequence[int], trials: Sequence[Trial],
@@ -81,7 +87,7 @@ def _results(options: Options, rate_pps: float, throughput_pps: float, bursts: S
     low, high = (min(bursts), max(bursts)) if n > 1 else (None, None)
     implied_s = mean / rate_pps
     corrected_s = implied_s * (1 - throughput_pps / rate_pps)
-    flags = tuple(f for f in union([t.flags for t in trials]) if f not in ("backpressure", "generator_limited"))
+    flags = tuple(flag for flag in union([t.flags for t in trials]) if flag != "backpressure")     # is the point of it
     if any(t.status != "ok" for t in trials):
         return [Result("b2b_frames", None, "1", 0, flags=flags, status="invalid", goal=goal)]
     results = [Result("b2b_frames", float(mean), "1", n, low, high, flags, goal=goal),
@@ -95,12 +101,14 @@ def _results(options: Options, rate_pps: float, throughput_pps: float, bursts: S
 def _options(where: str, table: Mapping[str, Any]) -> Options:
     for key in ("min_pps", "throughput_pps"):
         if table["burst_pps"] and table[key] >= table["burst_pps"]:
-            raise BadInput(f"{where}: key '{key}' is {table[key]:g}: it must be below burst_pps = {table['burst_pps']:g}")
+            raise BadInput(f"{where}: key '{key}' is {table[key]:g}: it must be below burst_pps = "
+                           f"{table['burst_pps']:g}")
     return Options(*(table[key] for key in FIELDS))
 
 
 FIELDS = {"min_pps": RANGE["min_pps"], "burst_pps": Field(float, 0.0, low=0, high=1e10),
-          "throughput_pps": Field(float, 0.0, low=0, high=1e10), "burst_max_s": Field(float, 2.0, low=0.0001, high=3600),
+          "throughput_pps": Field(float, 0.0, low=0, high=1e10),
+          "burst_max_s": Field(float, 2.0, low=0.0001, high=3600),
           "step_frames": Field(int, 16, low=1, high=10**6), "searches": Field(int, 5, low=1, high=1000)}
 KIND = Kind("b2b", b2b, lambda search: ("b2b_frames", "longest burst"), fields=FIELDS,
             defaults={"settle_s": 2.0}, options=_options, needs_rplus=lambda search: not search.options.burst_pps,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What all searches share: the contract of a kind of search, a result, and figures of several trials.
 
-A search is a pure generator: it yields a Request, is sent the Trial, and returns what it found. It never sees the testbed.
+A search is a pure generator: it yields a Request, is sent the Trial, and returns what it found. It never sees the
+testbed.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence

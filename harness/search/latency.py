@@ -10,7 +10,8 @@ from harness.trial import Request, Trial
 QUANTILES = (("p50", 0.50), ("p99", 0.99), ("p999", 0.999))
 # Further figures of a latency trial: name, histogram, quantile. Delay variation is PDV (RFC 5481: above the smallest
 # latency) and IPDV (RFC 3393: between neighbours of a flow).
-MORE_QUANTILES = (("latency_intended_p50", "latency_intended", 0.50), ("latency_intended_p99", "latency_intended", 0.99),
+MORE_QUANTILES = (("latency_intended_p50", "latency_intended", 0.50),
+                  ("latency_intended_p99", "latency_intended", 0.99),
                   ("ipdv_p50", "ipdv", 0.50), ("ipdv_p99", "ipdv", 0.99))
 NO_LOAD_PPS = 10_000.0      # a frame every 100 us meets empty queues, and gives a p99.9 within a second (as CSIT: 9001)
 

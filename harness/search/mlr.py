@@ -193,7 +193,8 @@ def mlr(search: Search, rplus: Result | None, with_latency: bool) -> Finding:
     top = top_pps(options.max_pps, rplus)
     if top <= options.min_pps:
         return no_rate(f"{options.goals[0].name}_pps", rplus, options.goals[0].said())
-    measured = yield from controller("mlr", options.goals, options.min_pps, top, options.search_max_s, options.expansion)
+    measured = yield from controller("mlr", options.goals, options.min_pps, top, options.search_max_s,
+                                     options.expansion)
     results = [r for goal in options.goals for r in goal_results(measured, goal, goal.name)]
     rates = {r.metric.removesuffix("_rlb_pps"): r.value for r in results if r.metric.endswith("_rlb_pps") and r.value}
     count = sum(map(len, measured.trials.values()))
@@ -226,8 +227,8 @@ DEFAULT_GOALS: Mapping[str, Mapping[str, float]] = {"ndr": {"loss_ratio": 0.0}, 
 
 def check_range(where: str, table: Mapping[str, Any]) -> None:
     if table["max_pps"] and table["max_pps"] <= table["min_pps"]:
-        raise BadInput(f"{where}: key 'max_pps' is {table['max_pps']:g}: it must be above min_pps = {table['min_pps']:g}, "
-                       "or 0 for 1.5 times R+")
+        raise BadInput(f"{where}: key 'max_pps' is {table['max_pps']:g}: it must be above min_pps = "
+                       f"{table['min_pps']:g}, or 0 for 1.5 times R+")
 
 
 def _options(where: str, table: Mapping[str, Any]) -> Options:
@@ -248,7 +249,8 @@ def _goal(where: str, name: str, table: Any) -> Goal:
         raise BadInput(f"{where}: key 'sum_s' is {goal.sum_s:g}: it must hold at least one trial of final_s = "
                        f"{goal.final_s:g}")
     if goal.initial_s > goal.final_s:
-        raise BadInput(f"{where}: key 'initial_s' is {goal.initial_s:g}: it must not be above final_s = {goal.final_s:g}")
+        raise BadInput(f"{where}: key 'initial_s' is {goal.initial_s:g}: it must not be above final_s = "
+                       f"{goal.final_s:g}")
     return goal
 
 

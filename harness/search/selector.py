@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which load a goal of MLRsearch wants measured next (CSIT's load selection as in the methodology, B2; RFC 9971 leaves it
-open). Loads are indices of a grid.
+"""Which load a goal of MLRsearch wants measured next (CSIT's load selection as in the methodology, B2; RFC 9971 leaves
+it open). Loads are indices of a grid.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -16,7 +16,8 @@ from harness.trial import Request, Trial
 def plan_of(trials: int = 3, trial_s: float = 1.0, warmup_s: float = 0.5,
             fractions: tuple[float, ...] = (0.1, 0.5, 0.99),
             latency_trials: int = 1, latency_trial_s: float = 2.0, repeats: int = 0) -> Search:
-    return Search("rplus", trials, trial_s, warmup_s, fractions, latency_trials, latency_trial_s, invalid_repeats=repeats)
+    return Search("rplus", trials, trial_s, warmup_s, fractions, latency_trials, latency_trial_s,
+                  invalid_repeats=repeats)
 
 
 DEFAULT = plan_of()

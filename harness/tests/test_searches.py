@@ -21,7 +21,8 @@ Measure = Callable[[Request], Trial]
 
 
 def asked_of(folder: Path, text: str) -> Search:
-    return scenario.load(write(folder / "t.toml", 'name = "t"\n' + NULL_CELL + "[search]\nwarmup_s = 0\n" + text))[0].search
+    file = write(folder / "t.toml", 'name = "t"\n' + NULL_CELL + "[search]\nwarmup_s = 0\n" + text)
+    return scenario.load(file)[0].search
 
 
 def done(asked: Search, measure: Measure, with_latency: bool = True) -> tuple[dict[str, search.Result], list[Trial]]:
@@ -136,7 +137,8 @@ def test_where_nothing_can_be_found_nothing_is(kind: str, answer: Measure, tmp_p
     assert first is not None and not first.value
 
 
-@pytest.mark.parametrize("rates, stable", [([1e6] * 3, True), ([1e6, 1.01e6, 0.99e6], True), ([1e6, 1.1e6, 0.9e6], False)])
+@pytest.mark.parametrize("rates, stable", [([1e6] * 3, True), ([1e6, 1.01e6, 0.99e6], True),
+                                           ([1e6, 1.1e6, 0.9e6], False)])
 def test_rplus_that_varies_is_flagged(rates: list[float], stable: bool, tmp_path: Path) -> None:
     left = iter(rates)
     results, _ = done(asked_of(tmp_path, 'kind = "rplus"\n'), lambda q: made([direction(2 * 10**6, round(next(left)))]))
@@ -188,8 +190,8 @@ def test_binary_search_finds_the_highest_clean_step_of_any_hard_switch(tmp_path:
 @pytest.mark.parametrize("max_r, max_z, losses, trials, clean", [
     (1, 0, [5, 0], 1, False), (2, 0, [5, 0], 2, True), (2, 0, [5, 5, 0], 2, False), (3, 0, [5, 5, 0], 3, True),
     (3, 4, [5, 0], 1, False), (3, 5, [5, 0], 2, True)])
-def test_a_loss_is_verified_as_often_as_said_unless_it_is_too_large(max_r: int, max_z: int, losses: list[int], trials: int,
-                                                                    clean: bool, tmp_path: Path) -> None:
+def test_a_loss_is_verified_as_often_as_said_unless_it_is_too_large(max_r: int, max_z: int, losses: list[int],
+                                                                    trials: int, clean: bool, tmp_path: Path) -> None:
     left = iter(losses)
     asked = asked_of(tmp_path, f'kind = "bswlv"\nmax_pps = 1000\nstep_pps = 1000\nmax_r = {max_r}\nmax_z = {max_z}\n')
     results, made_trials = done(asked, lambda q: made([direction(1000, 1000 - next(left), intended=1000)],
@@ -205,7 +207,8 @@ def queue(frames: int, capacity_pps: float) -> Measure:
         rate = request.rate_pps or 2e7
         sent = math.floor(rate * request.duration_s + 1e-6)
         room = frames + math.floor(capacity_pps * request.duration_s + 1e-6)
-        return made([direction(sent, min(sent, room), intended=sent if request.rate_pps else None)], phase=request.phase,
+        intended = sent if request.rate_pps else None
+        return made([direction(sent, min(sent, room), intended=intended)], phase=request.phase,
                     rate_pps=request.rate_pps, duration_s=request.duration_s)
     return measure
 
@@ -236,6 +239,19 @@ def test_a_burst_search_measures_the_throughput_first_and_says_where_no_buffer_c
     assert phases == sorted(phases, reverse=True) and set(phases) == {"throughput", "b2b"}
     fast, _ = done(asked, queue(1000, 2e7))
     assert (fast["b2b_frames"].value, fast["b2b_frames"].flags) == (None, ("capped",))
+
+
+@pytest.mark.parametrize("full, flags", [(0, {"generator_limited", "capped"}), (1, set())])
+def test_a_burst_that_was_not_sent_says_whose_fault_it_was(full: int, flags: set[str], tmp_path: Path) -> None:
+    """The generator reaches 5 Mpps of 10: no buffer is filled. A port that takes no more is a buffer that is full."""
+    def measure(q: Request) -> Trial:
+        intended = round((q.rate_pps or 0) * q.duration_s)
+        sent = intended if intended <= 1000 else intended // 2
+        return made([direction(sent, sent, intended=intended, full=full)], phase=q.phase, rate_pps=q.rate_pps,
+                    duration_s=q.duration_s)
+    asked = asked_of(tmp_path, 'kind = "b2b"\nburst_pps = 1e7\nthroughput_pps = 4e6\nstep_frames = 1\n')
+    got = done(asked, measure)[0]["b2b_frames"]
+    assert set(got.flags) == flags and got.value == (1000 if full else None)
 
 
 def test_a_burst_near_the_limit_is_no_result(tmp_path: Path) -> None:
