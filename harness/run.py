@@ -272,6 +272,8 @@ def _nothing(first: Result | None) -> str:
     """Why a cell that did not fail has no figure."""
     if first is None or first.status != "ok":
         return "no valid trial"
+    if "search_limit" in first.flags:
+        return "the search ran out of time before it had a lower bound"
     if "irregular" in first.flags:
         return "not even the lowest load is within the goal"
     return "the figure could not be had"
