@@ -17,7 +17,6 @@ from harness import bed, calibrate, calibration, figures, host, meter, plan, run
 from harness.bench import command as bench
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell, Setup
-from harness.sim import Model
 from harness.switches import SWITCHES
 from harness.switches.base import Await, File, Spawn, Step
 
@@ -57,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(do=do)
         return sub
 
-    _simulate_options(command("simulate", _simulate, "the searches of scenarios against a simulated switch"))
+    simulate.add_arguments(command("simulate", simulate.main, "the searches of scenarios against a simulated switch"))
     for name, do, help_text in (("run", _run, "measure the cells of scenarios or suites"),
                                 ("plan", _plan, "print every cell and every command; starts nothing"),
                                 ("check", _check, "what is missing on this machine, with the cure")):
@@ -134,66 +133,6 @@ def _share(outcomes: Sequence[run.Outcome], console: Console) -> None:
     traffic_s, wall_s = sum(o.traffic_s for o in outcomes), sum(o.wall_s for o in outcomes)
     if wall_s:
         console.print(f"traffic: {traffic_s:.0f} s of {wall_s:.0f} s ({traffic_s / wall_s:.0%})", markup=False)
-
-
-def _simulate_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scenario or suite (TOML)")
-    sub.add_argument("--capacity-pps", type=_number(1, 1e12), required=True, metavar="PPS",
-                     help="what the switch forwards, per direction")
-    sub.add_argument("--loss-every", type=_loss_every, default=(0, 0.0), metavar="N:RATIO",
-                     help="every Nth trial loses RATIO of what it forwards")
-    sub.add_argument("--noise", type=_number(0, 10), default=0.0, metavar="SD",
-                     help="standard deviation of the capacity from trial to trial, relative: 0.01 is 1 %%")
-    sub.add_argument("--stall-ms", type=_number(0, 1e6), default=0.0, metavar="MS", help="it stands still so long")
-    sub.add_argument("--stall-every-s", type=_number(0.001, 1e9), default=None, metavar="S",
-                     help="at random moments, on average so far apart")
-    sub.add_argument("--generator-pps", type=_number(1, 1e12), default=0.0, metavar="PPS",
-                     help="the generator sends no more than this (default: whatever is asked for)")
-    sub.add_argument("--overhead-s", type=_number(0, 3600), default=0.0, metavar="S",
-                     help="what a trial takes besides its traffic")
-    sub.add_argument("--seed", type=int, default=1, metavar="K", help="of all that is random (default 1)")
-    sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]", help="as of run")
-    sub.add_argument("--json", action="store_true", help="for programs: every trial and every result")
-
-
-def _number(low: float, high: float) -> Any:
-    """A type of argparse: a number from low to high."""
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"'{text}' is no number from {low:g} to {high:g}")
-        return value
-    return parse
-
-
-def _loss_every(text: str) -> tuple[int, float]:
-    every, _, ratio = text.partition(":")
-    try:
-        asked = int(every), float(ratio)
-    except ValueError:
-        asked = 0, 0.0
-    if not (asked[0] >= 1 and 0 <= asked[1] <= 1):
-        raise argparse.ArgumentTypeError(f"'{text}' is not N:RATIO, such as 4:0.01")
-    return asked
-
-
-def _simulate(arguments: argparse.Namespace) -> int:
-    a = arguments
-    if bool(a.stall_ms) != (a.stall_every_s is not None):
-        raise BadInput("--stall-ms and --stall-every-s belong together: give both or none")
-    scenarios = [s for file in a.files for s in scenario.load(file)]
-    cells = plan.expand(scenarios, bed.load(None), host.cpus(), a.switch)
-    model = Model(a.capacity_pps, *a.loss_every, a.noise, a.stall_ms / 1e3, a.stall_every_s or 0.0, a.generator_pps,
-                  a.seed)
-    done = list(simulate.simulate(cells, model, a.overhead_s))
-    if a.json:
-        print(simulate.as_json(done, model, a.overhead_s))
-    else:
-        simulate.show(done, Console(highlight=False))
-    return 0
 
 
 def _status(cells: Sequence[Cell], outcomes: Sequence[run.Outcome]) -> int:

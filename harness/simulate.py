@@ -2,19 +2,22 @@
 """`vswbench simulate`: the searches of a scenario against a simulated switch, to try settings before spending hours.
 
 Every cell is measured on a switch of the same model, whatever its topology or frame size. A simulated switch is always
-warm, so warm-up trials are left out; their time is counted. Pure, but for printing.
+warm, so warm-up trials are left out; their time is counted.
 """
 
+import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from harness import search
+from harness import bed, host, plan, scenario, search
+from harness.errors import BadInput
 from harness.plan import Cell
 from harness.search import Result, Search
 from harness.sim import Model, SimulatedSwitch
@@ -111,3 +114,66 @@ def show(done: Sequence[tuple[Cell, Simulated]], console: Console) -> None:
                           markup=False, soft_wrap=True)
         console.print(f"{len(of.trials)} trials, {of.traffic_s:.1f} s of traffic in {of.wall_s:.1f} s "
                       f"({of.traffic_s / of.wall_s:.0%})", markup=False, soft_wrap=True)
+
+
+# ---- the command line ----------------------------------------------------------------------------------------------
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Of the command line."""
+    sub.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scenario or suite (TOML)")
+    sub.add_argument("--capacity-pps", type=_number(1, 1e12), required=True, metavar="PPS",
+                     help="what the switch forwards, per direction")
+    sub.add_argument("--loss-every", type=_loss_every, default=(0, 0.0), metavar="N:RATIO",
+                     help="every Nth trial loses RATIO of what it forwards")
+    sub.add_argument("--noise", type=_number(0, 10), default=0.0, metavar="SD",
+                     help="standard deviation of the capacity from trial to trial, relative: 0.01 is 1 %%")
+    sub.add_argument("--stall-ms", type=_number(0, 1e6), default=0.0, metavar="MS", help="it stands still so long")
+    sub.add_argument("--stall-every-s", type=_number(0.001, 1e9), default=None, metavar="S",
+                     help="at random moments, on average so far apart")
+    sub.add_argument("--generator-pps", type=_number(1, 1e12), default=0.0, metavar="PPS",
+                     help="the generator sends no more than this (default: whatever is asked for)")
+    sub.add_argument("--overhead-s", type=_number(0, 3600), default=0.0, metavar="S",
+                     help="what a trial takes besides its traffic")
+    sub.add_argument("--seed", type=int, default=1, metavar="K", help="of all that is random (default 1)")
+    sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]", help="as of run")
+    sub.add_argument("--json", action="store_true", help="for programs: every trial and every result")
+
+
+def _number(low: float, high: float) -> Any:
+    """A type of argparse."""
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"'{text}' is no number from {low:g} to {high:g}")
+        return value
+    return parse
+
+
+def _loss_every(text: str) -> tuple[int, float]:
+    every, _, ratio = text.partition(":")
+    try:
+        asked = int(every), float(ratio)
+    except ValueError:
+        asked = 0, 0.0
+    if not (asked[0] >= 1 and 0 <= asked[1] <= 1):
+        raise argparse.ArgumentTypeError(f"'{text}' is not N:RATIO, such as 4:0.01")
+    return asked
+
+
+def main(arguments: argparse.Namespace) -> int:
+    a = arguments
+    if bool(a.stall_ms) != (a.stall_every_s is not None):
+        raise BadInput("--stall-ms and --stall-every-s belong together: give both or none")
+    scenarios = [s for file in a.files for s in scenario.load(file)]
+    cells = plan.expand(scenarios, bed.load(None), host.cpus(), a.switch)
+    model = Model(a.capacity_pps, *a.loss_every, a.noise, a.stall_ms / 1e3, a.stall_every_s or 0.0, a.generator_pps,
+                  a.seed)
+    done = list(simulate(cells, model, a.overhead_s))
+    if a.json:
+        print(as_json(done, model, a.overhead_s))
+    else:
+        show(done, Console(highlight=False))
+    return 0
