@@ -11,7 +11,8 @@ from harness.run import Outcome, headline
 MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": "",
          "generator_limited": "g", "clock": "!", "tester_drops": "d", "not_drained": "n", "foreign_frames": "f",
          "window_exceeded": "w", "identity": "!", "stalled": "s", "late": "l",
-         "crossed_flows": "x", "lower_bound": ">"}
+         "crossed_flows": "x", "lower_bound": ">",
+         "blocks_missing": "b"}
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
