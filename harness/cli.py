@@ -15,6 +15,7 @@ from rich.console import Console
 from harness import asked, bed, calibrate, calibration, commands, figures, meter, plan, resume, run, table, traffic
 from harness.asked import Asked
 from harness.bench import command as bench
+from harness.compare import command as compare
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell
 from harness.switches import SWITCHES
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--if-needed", action="store_true", help="only if there is none of this machine and this build")
     sub.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
     sub.add_argument("--json", action="store_true", help="for programs")
+    compare.arguments(command("compare", compare.do, "is B faster or slower than A? Exit status 3 if slower, 4 if not decided"))
     sub = command("figures", _figures, "draw the figures of a run")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
     meter.add_arguments(command("meter", meter.main, "count any traffic on an interface or a DPDK port"))
