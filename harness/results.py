@@ -283,7 +283,7 @@ def _records(file: Iterator[str]) -> Iterator[_Record]:
             record = _parsed(text)
         taken = 1 if record is None else taken
         if record != []:
-            yield number_of_line + 1, record, ahead[taken - 1].endswith(("\n", "\r"))
+            yield number_of_line + 1, record, ahead[taken - 1].endswith("\n")
         for _ in range(taken):
             ahead.popleft()
         number_of_line += taken

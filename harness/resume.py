@@ -155,10 +155,11 @@ def _sift(folder: Path, name: str, keep: Callable[[Row], bool], aside: Path, war
         path.write_text(_line(columns), newline="", encoding="utf-8")
         return 0
     _check_columns(path, columns)
-    part, moved, before = path.with_suffix(".part"), 0, len(warnings)
+    part, moved = path.with_suffix(".part"), 0
+    here: list[str] = []
     with part.open("w", newline="", encoding="utf-8") as file:
         file.write(_line(columns))
-        for row in results.read_table(path, (), warnings):
+        for row in results.read_table(path, (), here):
             line = _line([row[column] for column in columns])
             if keep(row):
                 file.write(line)
@@ -167,7 +168,8 @@ def _sift(folder: Path, name: str, keep: Callable[[Row], bool], aside: Path, war
                 _set_aside(aside / path.name, columns, line)
         file.flush()
         os.fsync(file.fileno())
-    if moved or len(warnings) > before:
+    warnings += [warning for warning in here if warning not in warnings]
+    if moved or here:
         part.replace(path)
     else:
         part.unlink()
