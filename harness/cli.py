@@ -12,7 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import asked, bed, calibrate, calibration, commands, figures, meter, plan, resume, run, table, traffic
+from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, plan, rerun, resume,
+                     run, table, traffic)
 from harness.asked import Asked
 from harness.bench import command as bench
 from harness.compare import command as compare
@@ -81,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
     sub.add_argument("--json", action="store_true", help="for programs")
     compare.arguments(command("compare", compare.do, "is B faster or slower than A? Exit status 3 if slower, 4 if not decided"))
+    bisect.arguments(command("bisect", bisect.do, "the first slow version between a good and a bad one"))
+    rerun.arguments(command("rerun", lambda given: rerun.do(given, sayer), "measure a run again, and compare the two"))
+    bundle.arguments(command("bundle", bundle.do, "pack a run, its figures and what draws them into one archive"))
     sub = command("figures", _figures, "draw the figures of a run")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
     meter.add_arguments(command("meter", meter.main, "count any traffic on an interface or a DPDK port"))

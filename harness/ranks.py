@@ -48,15 +48,15 @@ class Shift:
     def _p(self, contrary_count: int) -> float:
         return float(self.below[min(contrary_count, len(self.below) - 1)])
 
-    @property
-    def p_zero(self) -> float:
-        """Two-sided p-value of no shift: at most alpha exactly where the interval excludes 0."""
-        return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
+    def p_zero(self, least: float = 0.0, most: float = 0.0) -> float:
+        """Two-sided p-value of a shift that lies in [least, most], by default of none: at most alpha exactly where the
+        interval does not reach into that."""
+        return min(1.0, 2 * min(self.p_above(most), self.p_below(least)))
 
-    def p_within(self, margin: float) -> float:
-        """p-value of "the shift lies within +-margin" (two one-sided tests): at most alpha exactly where the interval
-        does."""
-        return min(1.0, 2 * max(self.p_above(-margin), self.p_below(margin)))
+    def p_within(self, margin: float, least: float = 0.0, most: float = 0.0) -> float:
+        """p-value of "whatever of [least, most] is taken off, what is left lies within +-margin" (two one-sided tests):
+        at most alpha exactly where the interval does."""
+        return min(1.0, 2 * max(self.p_above(most - margin), self.p_below(margin + least)))
 
 
 def paired(differences: Sequence[float]) -> Shift:

@@ -145,7 +145,10 @@ def _done(folder: Path) -> tuple[Done, list[str]]:
         raise BadInput(f"--resume {folder}: there is no blocks.csv, so what is finished cannot be told")
     rows = results.read_table(folder / "blocks.csv", results.NEEDED["blocks"], warnings)
     last = {(row["cell_id"], results.whole(row["block"]) or 1): row["status"] for row in rows}
-    return frozenset(key for key, status in last.items() if status in FINISHED), warnings
+    # a row there without any figure is of a file system that lost what was written before
+    known = {(row["cell_id"], results.whole(row.get("block", "")) or 1)
+             for row in results.read_table(folder / "results.csv", ("cell_id",), [])}
+    return frozenset(key for key, status in last.items() if status in FINISHED and key in known), warnings
 
 
 def _sift(folder: Path, name: str, keep: Callable[[Row], bool], aside: Path, warnings: list[str]) -> int:

@@ -3,6 +3,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from harness.compare.verdict import EQUIVALENT, FASTER, INCONCLUSIVE, MORE_MAX, 
 
 COLUMNS = ("cell", "metric", "better", *KEY, "run_a", "switch_a", "run_b", "switch_b", "n_a", "n_b", "median_a", "median_b",
            "ratio", "ci_low", "ci_high", "conf", "method", "p_raw", "p_adjusted", "p_within_raw", "p_within_adjusted",
-           "margin", "median_ratio", "median_ratio_low", "median_ratio_high", "cv_a", "cv_b", "verdict", "more_blocks",
+           "margin", "drift_low", "drift_high", "median_ratio", "median_ratio_low", "median_ratio_high", "cv_a", "cv_b", "verdict", "more_blocks",
            "reason", "flags")
 STYLES = {FASTER: "green", SLOWER: "bold red", EQUIVALENT: "", INCONCLUSIVE: "yellow"}
 
@@ -24,6 +25,7 @@ def record(row: Row, a: Side, b: Side, margin: float) -> dict[str, Any]:
     """A row of the CSV file and of JSON; None where there is no number."""
     own = {"cell": row.pair.cell, "metric": row.pair.metric, "conf": 0.95, "margin": margin,
            "run_a": a.run.name, "run_b": b.run.name, "switch_a": a.switch or "", "switch_b": b.switch or "",
+           "drift_low": math.exp(row.pair.drift[0]), "drift_high": math.exp(row.pair.drift[1]),
            "flags": ";".join(row.flags), **{column: row.pair.columns.get(column, "") for column in KEY}}
     return {column: own[column] if column in own else getattr(row, column) for column in COLUMNS}
 
@@ -48,7 +50,7 @@ def text(rows: Sequence[Row], a: Side, b: Side, margin: float, notes: Sequence[s
     order = [SLOWER, INCONCLUSIVE, FASTER]
     for row in sorted(rows, key=lambda r: (order.index(r.verdict) if r.verdict in order else 9)):
         n = f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a} / {row.n_b}"
-        interval = f"{row.ci_low:.4f} .. {row.ci_high:.4f}" if row.ci_low and row.ci_high else "-"
+        interval = f"{row.ci_low:.3f}..{row.ci_high:.3f}" if row.ci_low and row.ci_high else "-"
         style = STYLES.get(row.verdict, "")
         table.add_row(escape(_name(row, figures)), n, _number(row.median_a), _number(row.median_b),
                       f"{row.ratio:.4f}" if row.ratio else "-", interval,
@@ -83,7 +85,7 @@ def _reasons(rows: Sequence[Row], figures: Collection[str]) -> list[str]:
 
 
 def _more(row: Row) -> str:
-    if row.verdict != INCONCLUSIVE or row.ratio is None:
+    if row.verdict != INCONCLUSIVE or row.ratio is None or row.more_blocks is None and "anchor" in row.reason:
         return ""
     many = "over " + str(MORE_MAX) if row.more_blocks is None else f"some {row.more_blocks}"
     return f"; {many} more blocks would probably tell"

@@ -2,12 +2,14 @@
 """Which cells of which runs belong together, and whether their machines do."""
 
 import fnmatch
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import results
+from harness import ranks, results
 from harness.compare.verdict import Pair
 from harness.errors import BadInput
 from harness.results import Results, Value
@@ -109,38 +111,53 @@ def notes(a: Side, b: Side) -> list[str]:
     builds = [(side.run.about.get("versions") or {}).get("sha256") for side in (a, b)]
     if builds[0] != builds[1]:
         found.append("A and B were measured by different builds of pktgen, meter or vnf")
-    found.append("A and B are two runs, one after the other: what the machine did in between is in the ratio; measure both "
-                 "in one run where you can (--switch twice)")
+    found.append("A and B are two runs, one after the other; measure both in one run where you can (--switch twice)"
+                 + ("" if _anchor_blocks(a.run) and _anchor_blocks(b.run) else
+                    ": without anchors in both, what the machine did in between is in the ratio"))
     return [*found, *_anchor(a.run), *_anchor(b.run)]
 
 
-ANCHOR_RATIO = 0.03
+def drift(a: Results, b: Results) -> tuple[float, float]:
+    """How far the machine moved from one run to the other, as logarithms, at least and at most: the interval of the ratio
+    of their anchors, and no change. (0, 0) within one run, whose blocks see to that, and where there are no anchors."""
+    values = [[math.log(v.value) for v in _anchor_blocks(run).values() if v.value and v.value > 0] for run in (a, b)]
+    if a is b or not all(values):
+        return 0.0, 0.0
+    shift = ranks.unpaired(*values)
+    low, high = shift.interval() or (shift.points[0], shift.points[-1])
+    return min(low, 0.0), max(high, 0.0)
+
+
+def _anchor_blocks(run: Results) -> Mapping[int, Value]:
+    cell = next((cell_id for cell_id, columns in run.cells.items() if results.is_anchor(columns)), None)
+    return run.blocks(cell, "rplus_pps") if cell else {}
+
+
+ANCHOR_RATIO = 0.03         # a block whose anchor is further than this from the median is suspect (methodology D.3)
 
 
 def _anchor(run: Results) -> list[str]:
     """How steady the machine was, by the cell that has no switch in it."""
-    for cell_id, cell in run.cells.items():
-        if results.is_anchor(cell):
-            values = {block: v.value for block, v in run.blocks(cell_id, "rplus_pps").items() if v.value}
-            middle = results.summarised(list(run.blocks(cell_id, "rplus_pps").values())).value
-            if len(values) < 2 or not middle:
-                return []
-            off = [str(block) for block, value in values.items() if abs(value / middle - 1) > ANCHOR_RATIO]
-            text = (f"{run.name}: the anchor (the generator alone) went from {min(values.values()) / middle:.3f} to "
-                    f"{max(values.values()) / middle:.3f} of its median")
-            return [text + (f"; off by over {100 * ANCHOR_RATIO:g} % in block {', '.join(off)} of {len(values)}: there it "
-                            "was the machine" if off else "")]
-    return []
+    values = {block: v.value for block, v in _anchor_blocks(run).items() if v.value}
+    if len(values) < 2:
+        return []
+    middle = statistics.median(values.values())
+    off = [str(block) for block, value in values.items() if abs(value / middle - 1) > ANCHOR_RATIO]
+    text = (f"{run.name}: the anchor (the generator alone) went from {min(values.values()) / middle:.3f} to "
+            f"{max(values.values()) / middle:.3f} of its median")
+    return [text + (f"; off by over {100 * ANCHOR_RATIO:g} % in {len(off)} of {len(values)} blocks: there it was the machine"
+                    if off else "")]
 
 
 def pairs(a: Side, b: Side, metrics: Sequence[str] = ()) -> list[Pair]:
     """What is to compare: every figure that both sides have, and every cell that one of them lacks. BadInput if there is
     nothing."""
     cells_a, cells_b = a.cells(), b.cells()
+    moved = drift(a.run, b.run)
     patterns = metrics or METRICS
     found = []
     for key in {**cells_a, **cells_b}:
-        found += _cell(a, b, cells_a.get(key), cells_b.get(key), patterns)
+        found += _cell(a, b, cells_a.get(key), cells_b.get(key), patterns, moved)
     if not found:
         known = sorted({m for side in (a, b) for cell in side.run.cells for m in side.run.metrics(cell)})
         raise BadInput(f"{a.name} and {b.name} have no figure in common that {', '.join(patterns)} names; there are "
@@ -148,7 +165,8 @@ def pairs(a: Side, b: Side, metrics: Sequence[str] = ()) -> list[Pair]:
     return found
 
 
-def _cell(a: Side, b: Side, id_a: str | None, id_b: str | None, patterns: Sequence[str]) -> list[Pair]:
+def _cell(a: Side, b: Side, id_a: str | None, id_b: str | None, patterns: Sequence[str],
+          moved: tuple[float, float]) -> list[Pair]:
     has = [side.run.metrics(cell) if cell else [] for side, cell in ((a, id_a), (b, id_b))]
     here = a if id_a else b
     columns = here.run.cells[id_a or id_b or ""]
@@ -163,7 +181,7 @@ def _cell(a: Side, b: Side, id_a: str | None, id_b: str | None, patterns: Sequen
         values = [_blocks(side.run, cell, metric) for side, cell in ((a, id_a), (b, id_b))]
         if all(v.status == "unsupported" for side in values for v in side.values()):
             continue            # n/a on both sides, or on the only one: nothing to say
-        made.append(Pair(title, metric, columns, *values, paired=a.run is b.run, reason=reason,
+        made.append(Pair(title, metric, columns, *values, paired=a.run is b.run, reason=reason, drift=moved,
                          switch=columns["switch"] if by_name else ""))
     return made
 

@@ -3,7 +3,8 @@
 
 The unit is the block: a fresh start of the switch. Values are compared as ratios, on logarithms: in one run, whose blocks
 hold both sides, by pairs within each block (signed ranks); of two runs, which have no blocks in common, without pairs
-(Mann-Whitney). A verdict over all rows of a comparison is wrong in at most 5 % of comparisons (Holm's correction):
+(Mann-Whitney), and with an interval that is widened by what the machine itself changed between them, as their anchors
+show it (blocks.py). A verdict over all rows of a comparison is wrong in at most 5 % of comparisons (Holm's correction):
 
     equivalent      the whole interval lies within the margin
     faster, slower  the interval does not hold 1, and is not within the margin
@@ -39,6 +40,7 @@ class Pair:
     b: Mapping[int, Value]
     paired: bool                    # blocks of one run
     reason: str = ""
+    drift: tuple[float, float] = (0.0, 0.0)     # how far the machine moved from A to B, at least and at most, as logarithms
     switch: str = ""                # the same on both sides, where each has several
 
 
@@ -99,22 +101,25 @@ def judge(pairs: Sequence[Pair], margin: float = MARGIN, cross_check: bool = Tru
 def _measure(pair: Pair, margin: float, cross_check: bool) -> tuple[Row, ranks.Shift | None]:
     """Everything but the verdict; no Shift where there is nothing to compare."""
     a, b = _good(pair.a), _good(pair.b)
-    blocks = sorted(a.keys() & b.keys())
-    if pair.paired:
+    reason = pair.reason or _why_not(pair, a, b)
+    if pair.paired and not reason:
+        blocks = sorted(a.keys() & b.keys())
         a, b = {k: a[k] for k in blocks}, {k: b[k] for k in blocks}
+        reason = "" if blocks else "A and B have values in different blocks only"
     flags = tuple(dict.fromkeys(f for v in (*pair.a.values(), *pair.b.values()) for f in v.flags))
     row = Row(pair, len(a), len(b), _median(a), _median(b), None, None, None, 1.0, 1.0, 1.0, 1.0, INCONCLUSIVE,
-              pair.reason or _why_not(pair, a, b), None, None, None, None, _cv(a), _cv(b), flags)
-    if row.reason:
+              reason, None, None, None, None, _cv(a), _cv(b), flags)
+    if reason:
         return row, None
     logs_a, logs_b = ([math.log(v) for _, v in sorted(side.items())] for side in (a, b))
     shift = ranks.paired([y - x for x, y in zip(logs_a, logs_b)]) if pair.paired else ranks.unpaired(logs_a, logs_b)
     low, high = shift.interval() or (None, None)
     assert row.median_a and row.median_b
     checked = _bootstrap(pair.paired, logs_a, logs_b) if cross_check else (None, None)
-    return replace(row, ratio=math.exp(shift.estimate), ci_low=_exp(low), ci_high=_exp(high), p_raw=shift.p_zero,
-                   p_within_raw=shift.p_within(math.log1p(margin)), median_ratio=row.median_b / row.median_a,
-                   median_ratio_low=checked[0], median_ratio_high=checked[1]), shift
+    least, most = pair.drift
+    return replace(row, ratio=math.exp(shift.estimate), ci_low=_exp(low, most), ci_high=_exp(high, least),
+                   p_raw=shift.p_zero(least, most), p_within_raw=shift.p_within(math.log1p(margin), least, most),
+                   median_ratio=row.median_b / row.median_a, median_ratio_low=checked[0], median_ratio_high=checked[1]), shift
 
 
 def _why_not(pair: Pair, a: Mapping[int, float], b: Mapping[int, float]) -> str:
@@ -124,7 +129,7 @@ def _why_not(pair: Pair, a: Mapping[int, float], b: Mapping[int, float]) -> str:
             bad = next((v for v in side.values() if v.status != "ok"), None)
             zero = any(v.value is not None and v.value <= 0 for v in side.values())
             return f"{name} has no value" + (f": {bad.status}: {bad.reason}" if bad else
-                                             ": 0 has no ratio" if zero else " in the same blocks" if side else "")
+                                             ": 0 has no ratio" if zero else "")
     return ""
 
 
@@ -157,6 +162,10 @@ def _needed(row: Row, shift: ranks.Shift, margin: float, alpha: float) -> tuple[
         return fewest - n, f"only {only}: a verdict{many} takes at least {fewest}"
     low, high = shift.interval(alpha) or (min(shift.points), max(shift.points))
     half, off = (high - low) / 2, abs(shift.estimate)
+    least, most = row.pair.drift
+    if most - least > max(margin, off):
+        return None, (f"the machine itself moved between the runs, by {math.exp(least):.3f} to {math.exp(most):.3f} (anchor): "
+                      "measure both in one run")
     targets = [t for t in (off, margin - off) if t > 0]
     needed = math.ceil(n * (half / max(targets)) ** 2) if targets else MORE_MAX + n + 1
     more = max(1, needed - n)
@@ -182,8 +191,8 @@ def _cv(side: Mapping[int, float]) -> float | None:
     return statistics.stdev(side.values()) / statistics.mean(side.values()) if len(side) > 1 else None
 
 
-def _exp(value: float | None) -> float | None:
-    return None if value is None else math.exp(value)
+def _exp(value: float | None, drift: float) -> float | None:
+    return None if value is None else math.exp(value - drift)
 
 
 def _bootstrap(paired: bool, a: Sequence[float], b: Sequence[float]) -> tuple[float | None, float | None]:
