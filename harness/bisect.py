@@ -11,7 +11,6 @@ import argparse
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from harness.errors import BadInput, CannotRun
 GOOD, BAD, SKIP = "good", "bad", "skip"
 CANNOT_TEST, LAST_BAD = 125, 127        # git-bisect(1), "Bisect run"
 NOT_TOLD = 4
+STDERR = 2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,9 +108,9 @@ class Bisection:
         self.say(f"{version}: {shlex.join(argv)}")
         try:
             status = subprocess.run(argv, cwd=self.folder, env={**os.environ, "VSWBENCH_VERSION": version},
-                                    stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode
+                                    stdin=subprocess.DEVNULL, stdout=STDERR, check=False).returncode
         except OSError as error:
-            raise BadInput(f"--command: {argv[0]} cannot be run: {error.strerror}") from None
+            raise BadInput(f"--command: {argv[0]} cannot be run: {error.strerror or error}") from None
         if status < 0 or status > LAST_BAD:
             raise Stopped(f"the command ended with status {status} for {version}")
         return None if status == 0 else SKIP if status == CANNOT_TEST else BAD

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import os
+import shlex
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -132,7 +133,7 @@ Took {minutes:.0f} minutes and {megabytes:.1f} MB then; needs root for real swit
 run (asked/, also in data/run.json) and compares: exit status 0 no cell slower, 3 some are, 4 not decided.
 The command then was:
 
-    {' '.join(map(str, about.get('command') or ['(not recorded)']))}
+    {_command(about)}
 
 ## What it was measured with
 
@@ -149,6 +150,18 @@ All of it, with hashes of every binary, every command line and the order of the 
 trials.csv (every trial), results.csv (every figure of every cell), latency.csv and histograms.csv (whole histograms), blocks.csv
 (the order, with times), ports.csv, series.csv, run.json, logs/ and figures/. Columns: README.md.
 """
+
+
+def _command(about: Mapping[str, Any]) -> str:
+    """As a person types it, in a checkout of vswbench."""
+    request = about.get("request")
+    if not isinstance(request, Mapping) or not request.get("files"):
+        return "(not recorded)"
+    words = ["./vswbench", "run", *request["files"]]
+    words += [word for switch in request.get("switches") or () for word in ("--switch", switch)]
+    for key in ("testbed", "blocks"):
+        words += [f"--{key}", str(request[key])] if request.get(key) else []
+    return shlex.join(words)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
