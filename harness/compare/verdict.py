@@ -163,7 +163,7 @@ def _needed(row: Row, shift: ranks.Shift, margin: float, alpha: float) -> tuple[
     low, high = shift.interval(alpha) or (min(shift.points), max(shift.points))
     half, off = (high - low) / 2, abs(shift.estimate)
     least, most = row.pair.drift
-    if most - least > max(margin, off):
+    if most - least > margin:
         return None, (f"the machine itself moved between the runs, by {math.exp(least):.3f} to {math.exp(most):.3f} (anchor): "
                       "measure both in one run")
     targets = [t for t in (off, margin - off) if t > 0]
