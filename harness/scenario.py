@@ -24,6 +24,8 @@ from harness.trial import REPEATABLE
 
 PORT_KINDS = ("vhost-user", "ring")
 NFS = ("io", "macswap")
+ANCHOR = "anchor"       # the scenario of the cell that watches the machine, see blocks.py
+BLOCKS_MAX = 1000
 NAME_MAX = 64           # names become part of a cell's id, which names a folder
 
 MATRIX = {
@@ -59,7 +61,23 @@ LATENCY = {
     "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
 }
-TABLES = ("matrix", "search", "latency")
+REPEAT = {
+    "blocks": Field(int, 1, low=1, high=BLOCKS_MAX),
+    "order": Field(str, "shuffled", choices=("shuffled", "abba")),
+    "seed": Field(int, 1, low=0, high=2**63 - 1),
+    "anchor": Field(bool, True),
+}
+TABLES = ("matrix", "search", "latency", "repeat")
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """How often every cell is measured afresh, and in which order; see blocks.py."""
+
+    blocks: int = 1
+    order: str = "shuffled"
+    seed: int = 1
+    anchor: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,13 +89,24 @@ class Scenario:
     matrix: Mapping[str, tuple[Any, ...]]
     search: Search
     traffic: Traffic | None = None          # None: constant rate, plain UDP
+    repeat: Repeat = Repeat()
+
+
+def from_table(where: str, table: Mapping[str, Any]) -> Scenario:
+    """A scenario that stands in no file. `where` names it in errors."""
+    return _scenario(where, table, Path())
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file, and those that it names if it is a suite. Raises BadInput."""
+    return [path, *(path.parent / file for file in read_toml(path).get("scenarios", []))]
 
 
 def load(path: Path) -> list[Scenario]:
     """The scenarios of a file: one, or those of a suite in order. Raises BadInput."""
     table = read_toml(path)
     if "scenarios" not in table:
-        return [_scenario(str(path), table, path.parent)]
+        return [_named(_scenario(str(path), table, path.parent))]
     check_keys(str(path), table, ["scenarios", "override"])
     files = table["scenarios"]
     if not isinstance(files, list) or not files or not all(isinstance(f, str) for f in files):
@@ -92,13 +121,19 @@ def load(path: Path) -> list[Scenario]:
         inner_table = read_toml(inner)
         if "scenarios" in inner_table:
             raise BadInput(f"{inner}: a suite cannot hold a suite")
-        result.append(_scenario(f"{inner} (with [override] of {path})" if override else str(inner),
-                                merge(inner_table, override), inner.parent))
+        result.append(_named(_scenario(f"{inner} (with [override] of {path})" if override else str(inner),
+                                       merge(inner_table, override), inner.parent)))
     names = [s.name for s in result]
     twice = {n for n in names if names.count(n) > 1}
     if twice:
         raise BadInput(f"{path}: two scenarios are named '{twice.pop()}'")
     return result
+
+
+def _named(scenario: Scenario) -> Scenario:
+    if scenario.name == ANCHOR:
+        raise BadInput(f"{scenario.source}: key 'name': '{ANCHOR}' is the name of a cell of vswbench's own: take another")
+    return scenario
 
 
 def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
@@ -112,7 +147,8 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
     _check_matrix(where, matrix)
     sent = _traffic(where, table, matrix, folder)
     _check_search(where, table, search, sent)
-    return Scenario(name, where, matrix, search, sent)
+    repeat = check_table(f"{where}: [repeat]", table.get("repeat", {}), REPEAT)
+    return Scenario(name, where, matrix, search, sent, Repeat(**repeat))
 
 
 def _search(where: str, table: Any, latency_table: Any) -> Search:

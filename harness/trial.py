@@ -61,6 +61,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
                  "the machine disturbs what it measures: make it quieter, compare only with many repeats"),
     "lower_bound": ("the rate is within 1.2 times of what the tester itself can do on such ports",
                     "the switch may be faster: use faster CPUs for the generator"),
+    "blocks_missing": ("some blocks of the cell failed, and the figure is of the others",
+                       "see the reasons in blocks.csv; `vswbench run --resume` measures them again"),
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
 }
 INVALIDATING = ("clock", "identity")
