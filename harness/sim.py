@@ -52,7 +52,7 @@ class SimulatedSwitch:
         generator = m.generator_pps or max(OFFER_PPS, 2 * m.capacity_pps)
         rate = request.rate_pps or generator
         ends = _ends(request)
-        intended = [math.floor(end * rate + 1e-9) for end in ends]
+        intended = [math.floor(end * rate) for end in ends]
         limit = m.generator_pps or math.inf
         sent = [min(i, math.floor(end * limit)) if limit < rate else i for i, end in zip(intended, ends)]
         carried = [math.floor(end * m.capacity_pps * noise) for end in ends]
