@@ -22,7 +22,7 @@ from harness.plan import Cell
 from harness.run import Outcome
 from harness.scenario import fingerprint
 from harness.sim import SimulatedTestbed, simulated_up
-from harness.tests.support import (CPUS, NULL_CELL, QUICK, cells_of, cells_of_text, eventually, seeded, start_vswbench,
+from harness.tests.support import (NULL_CELL, QUICK, cells_of, cells_of_text, eventually, seeded, start_vswbench,
                                    vswbench,
                                    write)
 from harness.trial import Request, Trial
