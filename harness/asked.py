@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a person asked to have measured: files, switches, testbed, blocks. Kept in run.json, so that a run can be continued
-or repeated, here or elsewhere, from its results folder alone.
+"""What a person asked to have measured: files, switches, testbed, blocks. Kept in run.json, so that a run can be
+continued or repeated, here or elsewhere, from its results folder alone.
 """
 
 import os

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`vswbench bisect`: the first slow version between a good and a bad one.
 
-A command of the person's puts a version in place. Its exit status means what it does to `git bisect run`: 0: measure it;
-125: it cannot be tested, skip it; 1 to 127: it is bad, without measuring; above: stop. A version is bad if it is slower
-than the good one, good if it is faster than the bad one or not different from the good one, and skipped if neither can be
-told. Exit status: 0 found, 1 stopped, 2 bad input, 4 not to be told.
+A command of the person's puts a version in place. Its exit status means what it does to `git bisect run`: 0: measure
+it; 125: it cannot be tested, skip it; 1 to 127: it is bad, without measuring; above: stop. A version is bad if it is
+slower than the good one, good if it is faster than the bad one or not different from the good one, and skipped if
+neither can be told. Exit status: 0 found, 1 stopped, 2 bad input, 4 not to be told.
 """
 
 import argparse
@@ -35,14 +35,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--good", required=True, metavar="VERSION", help="a version that is fast")
     parser.add_argument("--bad", required=True, metavar="VERSION", help="a later version that is slow")
     parser.add_argument("--repo", type=Path, metavar="DIR", help="the git repository that the versions are commits of")
-    parser.add_argument("--versions", type=Path, metavar="FILE", help="instead of --repo: versions, one a line, oldest first")
+    parser.add_argument("--versions", type=Path, metavar="FILE",
+                        help="instead of --repo: versions, one a line, oldest first")
     parser.add_argument("--command", required=True, metavar="COMMAND",
                         help="puts a version in place: {} in it stands for the version, as VSWBENCH_VERSION does; exit "
                              "status as for git bisect run")
-    parser.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
+    parser.add_argument("--testbed", type=Path, metavar="FILE",
+                        help="testbed (TOML) instead of this machine's defaults")
     parser.add_argument("--blocks", type=int, default=verdict.BLOCKS, metavar="N",
                         help=f"starts of each version (default {verdict.BLOCKS})")
-    parser.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR", help="where the runs' folders go")
+    parser.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
+                        help="where the runs' folders go")
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     compare.options(parser)
 
@@ -52,8 +55,9 @@ class Stopped(Exception):
 
 
 def first_bad(versions: Sequence[str], judge: Callable[[str], str]) -> list[str]:
-    """The first bad of the versions, oldest first, of which the last is known to be bad, as the one before the first is to
-    be good. Several if some in front of it could not be tested. Pure but for judge(), which gives GOOD, BAD or SKIP."""
+    """The first bad of the versions, oldest first, of which the last is known to be bad, as the one before the first is
+    to be good. Several if some in front of it could not be tested. Pure but for judge(), which gives GOOD, BAD or
+    SKIP."""
     low, high = -1, len(versions) - 1       # the last good, the first bad
     skipped: set[int] = set()
     while open_ones := [i for i in range(low + 1, high) if i not in skipped]:
@@ -83,7 +87,8 @@ def versions_between(repo: Path | None, listed: Path | None, good: str, bad: str
         return names[names.index(good) + 1:names.index(bad) + 1]
     done = subprocess.run(["git", "-C", str(repo), "rev-list", "--reverse", "--first-parent", f"{good}..{bad}", "--"],
                           capture_output=True, text=True, check=False)
-    back = subprocess.run(["git", "-C", str(repo), "merge-base", "--is-ancestor", good, bad], capture_output=True, check=False)
+    back = subprocess.run(["git", "-C", str(repo), "merge-base", "--is-ancestor", good, bad], capture_output=True,
+                          check=False)
     if done.returncode or back.returncode or not done.stdout.split():
         raise BadInput(f"--repo {repo}: {good} is no ancestor of {bad}" if not done.returncode else
                        f"--repo {repo}: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else 'no commits'}")
@@ -176,8 +181,8 @@ def _find(bisection: Bisection, given: argparse.Namespace, versions: Sequence[st
         setattr(bisection, f"{what}_run", bisection.measure(version))
     assert bisection.good_run and bisection.bad_run
     if verdict.SLOWER not in (between := bisection.compared(bisection.good_run, bisection.bad_run)):
-        say(f"{given.bad} is not slower than {given.good} ({', '.join(sorted(between))}): there is nothing to look for; "
-            "give more --blocks, or another scenario")
+        say(f"{given.bad} is not slower than {given.good} ({', '.join(sorted(between))}): there is nothing to look "
+            "for; give more --blocks, or another scenario")
         return NOT_TOLD
     found = first_bad(versions, bisection.judge)
     if len(found) == 1:

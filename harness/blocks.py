@@ -2,9 +2,9 @@
 """In which order cells are measured, again and again. Pure: cells and their seed give the order.
 
 A block measures every cell once, each with a fresh switch and fresh guests. Switches of one point of the matrix come
-right after each other, so that a slow hour of the machine meets all of them, and in an order of their own in each block:
-shuffled, or to and fro (ABBA), so that none is always first. Blocks are the unit of replication of a comparison: trials
-of one start have that start in common and are no independent repeats.
+right after each other, so that a slow hour of the machine meets all of them, and in an order of their own in each
+block: shuffled, or to and fro (ABBA), so that none is always first. Blocks are the unit of replication of a comparison:
+trials of one start have that start in common and are no independent repeats.
 
 Every block of a run with several starts with the anchor: the generator alone, through memory, with no switch at all. If
 it is off, the machine was, and not what is compared.

@@ -17,7 +17,8 @@ from harness import results
 from harness.errors import BadInput, CannotRun
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = ("vswbench", "Makefile", "CMakeLists.txt", "README.md", "CONTRIBUTING.md", "LICENSE", "harness", "plots", "pktgen",
+PROGRAM = ("vswbench", "Makefile", "CMakeLists.txt", "README.md", "CONTRIBUTING.md", "LICENSE", "harness", "plots",
+           "pktgen",
            "vnf", "scenarios")
 NOT_OURS = ("__pycache__", ".pytest_cache")
 
@@ -48,7 +49,8 @@ def pack(run: results.Results, path: Path) -> None:
         raise BadInput(f"--out {path}: lies in the run's own folder: give another place")
     top = f"vswbench-{run.name}"
     files = dict(_program()) | {f"data/{p.relative_to(run.folder)}": p for p in _walk(run.folder)}
-    made: dict[str, bytes] = {f"asked/{_flat(name)}": text.encode() for name, text in (run.about.get("sources") or {}).items()}
+    sources = _mapping(run.about.get("sources"))
+    made: dict[str, bytes] = {f"asked/{_flat(name)}": text.encode() for name, text in sources.items()}
     made["ARTEFACT.md"] = readme(run).encode()
     made["draw.sh"] = DRAW.encode()
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in made.items()}
@@ -79,7 +81,8 @@ def _program() -> Iterator[tuple[str, Path]]:
 def _walk(folder: Path) -> Iterator[Path]:
     """Plain files, in order; no links, no sockets."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and not any(part in NOT_OURS for part in path.relative_to(folder).parts):
+        within = path.relative_to(folder).parts
+        if path.is_file() and not path.is_symlink() and not any(part in NOT_OURS for part in within):
             yield path
 
 
@@ -109,8 +112,9 @@ def readme(run: results.Results) -> str:
     machine = about.get("machine") or {}
     minutes = (about.get("duration_s") or 0) / 60
     megabytes = sum(p.stat().st_size for p in _walk(run.folder)) / 1e6
-    switches = "".join(f"- {name}: {said.get('version', '')}\n" for name, said in _mapping(versions.get("switches")).items()
-                       if isinstance(said, Mapping))
+    known = _mapping(versions.get("switches")).items()
+    switches = "".join(f"- {name}: {said.get('version', '')}\n" for name, said in known if isinstance(said, Mapping))
+    cpus = f"{machine.get('cpu_model', 'an unknown CPU')}, {machine.get('cpu_count', '?')} CPUs"
     warnings = "".join(f"- {w}\n" for w in run.warnings) or "- none\n"
     return f"""# {run.name}
 
@@ -121,23 +125,23 @@ Data, figures and program of one run of vswbench. Licence of the program: LICENS
     ./draw.sh
 
 A minute, no root, no hugepages, no network; needs Python 3.11 with rich, numpy and scipy, gnuplot, and the font DejaVu
-(Debian: python3-rich python3-numpy python3-scipy gnuplot-nox fonts-dejavu-core). It draws data/figures/ from the CSV files
-in data/ and checks each SVG against SHA256SUMS. PDF files carry their date, so they differ.
+(Debian: python3-rich python3-numpy python3-scipy gnuplot-nox fonts-dejavu-core). It draws data/figures/ from the CSV
+files in data/ and checks each SVG against SHA256SUMS. PDF files carry their date, so they differ.
 
 ## Measure again
 
     make setup
     ./vswbench rerun data --any-machine
 
-Took {minutes:.0f} minutes and {megabytes:.1f} MB then; needs root for real switches. It measures the very scenarios of this
-run (asked/, also in data/run.json) and compares: exit status 0 no cell slower, 3 some are, 4 not decided.
+Took {minutes:.0f} minutes and {megabytes:.1f} MB then; needs root for real switches. It measures the very scenarios
+of this run (asked/, also in data/run.json) and compares: exit status 0 no cell slower, 3 some are, 4 not decided.
 The command then was:
 
     {_command(about)}
 
 ## What it was measured with
 
-- {machine.get('cpu_model', 'an unknown CPU')}, {machine.get('cpu_count', '?')} CPUs, Linux {machine.get('kernel', '?')}, {machine.get('memory_mib', '?')} MiB
+- {cpus}, Linux {machine.get('kernel', '?')}, {machine.get('memory_mib', '?')} MiB
 - vswbench {versions.get('vswbench') or '(no commit recorded)'}
 {switches}
 All of it, with hashes of every binary, every command line and the order of the cells, is in data/run.json.
@@ -147,8 +151,8 @@ All of it, with hashes of every binary, every command line and the order of the 
 {warnings}
 ## What is in data/
 
-trials.csv (every trial), results.csv (every figure of every cell), latency.csv and histograms.csv (whole histograms), blocks.csv
-(the order, with times), ports.csv, series.csv, run.json, logs/ and figures/. Columns: README.md.
+trials.csv (every trial), results.csv (every figure of every cell), latency.csv and histograms.csv (whole histograms),
+blocks.csv (the order, with times), ports.csv, series.csv, run.json, logs/ and figures/. Columns: README.md.
 """
 
 

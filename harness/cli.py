@@ -72,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
                                   "scenario says")
         if name == "run":
             sub.add_argument("--resume", type=Path, metavar="DIR",
-                             help="go on with the run of this results folder: measure what is missing (FILE may be left "
-                                  "out)")
+                             help="go on with the run of this results folder: measure what is missing (FILE may be "
+                                  "left out)")
             sub.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
                              help="where the run's folder is made (default results/)")
     command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
@@ -82,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--if-needed", action="store_true", help="only if there is none of this machine and this build")
     sub.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
     sub.add_argument("--json", action="store_true", help="for programs")
-    compare.arguments(command("compare", compare.do, "is B faster or slower than A? Exit status 3 if slower, 4 if not decided"))
+    compare.arguments(command("compare", compare.do,
+                              "is B faster or slower than A? Exit status 3 if slower, 4 if not decided"))
     bisect.arguments(command("bisect", bisect.do, "the first slow version between a good and a bad one"))
     rerun.arguments(command("rerun", lambda given: rerun.do(given, sayer), "measure a run again, and compare the two"))
     bundle.arguments(command("bundle", bundle.do, "pack a run, its figures and what draws them into one archive"))
@@ -210,8 +211,8 @@ def _plan(arguments: argparse.Namespace) -> int:
             print(_traffic(cell))
         print(f"n/a: {cell.unsupported}\n" if cell.unsupported else _commands(cell, the_bed))
     blocks = f" in up to {most} blocks" if (most := max((c.repeat.blocks for c in cells), default=1)) > 1 else ""
-    print(f"# {len(cells)} cells{blocks}; about {sum(c.repeat.blocks * _seconds(c) for c in cells) / 60:.0f} min, of which "
-          f"{sum(c.repeat.blocks * _traffic_s(c) for c in cells) / 60:.0f} min traffic")
+    seconds, traffic_s = (sum(c.repeat.blocks * of(c) for c in cells) for of in (_seconds, _traffic_s))
+    print(f"# {len(cells)} cells{blocks}; about {seconds / 60:.0f} min, of which {traffic_s / 60:.0f} min traffic")
     return 0
 
 

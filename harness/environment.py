@@ -31,8 +31,10 @@ def of(build: Path, the_bed: Bed) -> Mapping[str, Any]:
         "host": hashlib.sha256(platform.node().encode()).hexdigest()[:16],     # tells hosts apart without naming them
         "os": platform.freedesktop_os_release().get("PRETTY_NAME", "") if Path("/etc/os-release").exists() else "",
         "lscpu": _json(["lscpu", "--json"]), "caches": _json(["lscpu", "--caches", "--json"]),
-        "cpu_settings": _settings(), "hugepages": _hugepages(), "address_randomisation": _text("/proc/sys/kernel/randomize_va_space"),
-        "nmi_watchdog": _text("/proc/sys/kernel/nmi_watchdog"), "irq_default_affinity": _text("/proc/irq/default_smp_affinity"),
+        "cpu_settings": _settings(), "hugepages": _hugepages(),
+        "address_randomisation": _text("/proc/sys/kernel/randomize_va_space"),
+        "nmi_watchdog": _text("/proc/sys/kernel/nmi_watchdog"),
+        "irq_default_affinity": _text("/proc/irq/default_smp_affinity"),
         "python": platform.python_version(), "libc": " ".join(platform.libc_ver()),
         "dpdk": _said(["pkg-config", "--modversion", "libdpdk"]), "build": _build(build), "packages": _packages(),
         "qemu": {"version": _said([qemu, "--version"]).partition("\n")[0], "sha256": host.sha256(qemu)},

@@ -2,10 +2,10 @@
 """How far two samples lie apart: Hodges-Lehmann estimates with exact confidence intervals from ranks. Pure.
 
 A Shift is a sorted list of points (Walsh averages of paired differences, or all pairwise differences) and the null
-distribution of how many of them lie below the true shift (Wilcoxon's signed-rank or Mann-Whitney's statistic). Estimate,
-interval and p-values are all read off these two, so that they never contradict each other, and equal values count
-against whatever is claimed. SciPy has the p-values only, and gives up exactness where values are equal; the tests check
-ours against it. Sources: Hollander & Wolfe, Nonparametric Statistical Methods, 3.1 to 3.3 and 4.1 to 4.3.
+distribution of how many of them lie below the true shift (Wilcoxon's signed-rank or Mann-Whitney's statistic).
+Estimate, interval and p-values are all read off these two, so that they never contradict each other, and equal values
+count against whatever is claimed. SciPy has the p-values only, and gives up exactness where values are equal; the tests
+check ours against it. Sources: Hollander & Wolfe, Nonparametric Statistical Methods, 3.1 to 3.3 and 4.1 to 4.3.
 """
 
 import functools

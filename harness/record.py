@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, blocks.csv, run.json, logs/.
-Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of a cell in
-blocks.csv comes last: what has none there was not finished, and is measured again when the run is continued (resume.py).
+"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, blocks.csv, run.json,
+logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of a cell in
+blocks.csv comes last: what has none there was not finished, and is measured again when the run is continued
+(resume.py).
 """
 
 import csv
@@ -98,11 +99,11 @@ class Record:
             table.close()
 
     def begin(self, block: int, of_several: bool) -> None:
-        """What comes now is of this block, the first being 1; a run of one block only does not tell it in results.csv."""
+        """What comes now is of this block, from 1 on; a run of one block only does not tell it in results.csv."""
         self._block, self._of_several = block, of_several
 
     def log_folder(self, cell: Cell) -> Path:
-        """Of the cell in this block, new. One that is there is of a try that did not come to its end, and steps aside."""
+        """Of the cell in this block, new. One that is there is of a try that did not come to its end: it is renamed."""
         folder = self.logs / cell.id / (f"block{self._block}" if self._of_several else "")
         if folder.exists():
             tries = sum(1 for _ in folder.parent.glob(f"{folder.name}.unfinished*"))

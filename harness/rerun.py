@@ -19,7 +19,8 @@ from harness.errors import BadInput
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("run", type=Path, metavar="RUN", help="the results folder of a run")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the new run's folder is made (default: beside RUN)")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="where the new run's folder is made (default: beside RUN)")
     parser.add_argument("--blocks", type=int, metavar="N", help="another number of blocks than RUN has")
     parser.add_argument("--json", action="store_true", help="for programs")
     compare.options(parser)

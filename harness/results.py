@@ -148,7 +148,8 @@ def _take_result(found: Results, row: Row) -> None:
     of_metric[block] = made
 
 
-CELL_COLUMNS = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "accel",
+CELL_COLUMNS = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind",
+                "accel",
                 "frame_bytes", "flows", "scenario", "traffic")
 
 

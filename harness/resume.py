@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Going on with a run that was stopped or killed: what is finished stays, what is not is measured.
 
-Finished is what has a row in blocks.csv that is ok, invalid or unsupported; what failed, or was given up by a signal, is
-measured again. Rows of tries that did not come to their end, and a last row that a kill has cut off, are taken out of the
-tables; the sound ones are kept in unfinished/.
+Finished is what has a row in blocks.csv that is ok, invalid or unsupported; what failed, or was given up by a signal,
+is measured again. Rows of tries that did not come to their end, and a last row that a kill has cut off, are taken out
+of the tables; the sound ones are kept in unfinished/.
 """
 
 import csv
@@ -71,13 +71,14 @@ def asked_for(folder: Path, given: Asked | None = None) -> Iterator[Asked]:
             yield asked.unpacked(was, before["sources"], Path(copies))
 
 
-NEEDED: Mapping[str, type] = {"run_id": str, "name": str, "sources": dict, "request": dict, "machine": dict, "versions": dict,
+NEEDED: Mapping[str, type] = {"run_id": str, "name": str, "sources": dict, "request": dict, "machine": dict,
+                              "versions": dict,
                               "cells": list, "fingerprint": str, "schema_version": int}
 
 
 def check(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """BadInput with the reason if what would be measured now would not belong to the same run. `now` holds the same keys
-    as run.json."""
+    """BadInput with the reason if what would be measured now would not belong to the same run. `now` holds the same
+    keys as run.json."""
     def refuse(why: str) -> None:
         raise BadInput(f"--resume {folder}: {why}: start a new run, which `vswbench compare` can compare with this one")
 
@@ -99,7 +100,7 @@ def check(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> No
 
 
 def prepare(folder: Path, before: Mapping[str, Any], say: Callable[[str], None]) -> Resume:
-    """Take out of the tables what is not finished. Call it while holding the machine, so that the run is not running."""
+    """Take out of the tables what is not finished. Call it while holding the machine: then the run is not running."""
     done, warnings = _done(folder)
     several = _several(before)
     lines: list[str] = []

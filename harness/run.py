@@ -204,7 +204,8 @@ class _Job:
                 self.known.setdefault(cell.id, {})[turn.block] = outcome
                 self.say("    " + describe(outcome))
                 if outcome.ends_run and turn is not self.turns[-1]:
-                    self.say(f"the run ends here: {len(self.turns) - turn.position} of {len(self.turns)} were not measured")
+                    left_over = len(self.turns) - turn.position
+                    self.say(f"the run ends here: {left_over} of {len(self.turns)} were not measured")
             left[cell.id] -= 1
             if left[cell.id] == 0 and cell.scenario != ANCHOR:
                 outcomes.append(self._whole(cell, several))

@@ -132,7 +132,7 @@ def load(path: Path) -> list[Scenario]:
 
 def _named(scenario: Scenario) -> Scenario:
     if scenario.name == ANCHOR:
-        raise BadInput(f"{scenario.source}: key 'name': '{ANCHOR}' is the name of a cell of vswbench's own: take another")
+        raise BadInput(f"{scenario.source}: key 'name': '{ANCHOR}' is the name of a cell of ours: take another")
     return scenario
 
 

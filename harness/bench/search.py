@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`make bench-search`: figures of searches and comparisons, simulated: no root, no machine to hold. A line a figure, the
-same rows in results/bench-search.csv, exit status 1 if a bar is missed.
+"""`make bench-search`: figures of searches and comparisons, simulated: no root, no machine to hold. A line a figure,
+the same rows in results/bench-search.csv, exit status 1 if a bar is missed.
 
 A figure is a module with NUMBER and measure() -> rows, and a word in the tuple.
 """

@@ -14,9 +14,11 @@ from rich.table import Table
 from harness.compare.sides import KEY, Side
 from harness.compare.verdict import EQUIVALENT, FASTER, INCONCLUSIVE, MORE_MAX, SLOWER, Row
 
-COLUMNS = ("cell", "metric", "better", *KEY, "run_a", "switch_a", "run_b", "switch_b", "n_a", "n_b", "median_a", "median_b",
+COLUMNS = ("cell", "metric", "better", *KEY, "run_a", "switch_a", "run_b", "switch_b", "n_a", "n_b", "median_a",
+           "median_b",
            "ratio", "ci_low", "ci_high", "conf", "method", "p_raw", "p_adjusted", "p_within_raw", "p_within_adjusted",
-           "margin", "drift_low", "drift_high", "median_ratio", "median_ratio_low", "median_ratio_high", "cv_a", "cv_b", "verdict", "more_blocks",
+           "margin", "drift_low", "drift_high", "median_ratio", "median_ratio_low", "median_ratio_high", "cv_a",
+           "cv_b", "verdict", "more_blocks",
            "reason", "flags")
 STYLES = {FASTER: "green", SLOWER: "bold red", EQUIVALENT: "", INCONCLUSIVE: "yellow"}
 
@@ -36,7 +38,8 @@ def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for r in records:
-        writer.writerow(["" if (v := r[column]) is None else f"{v:.9g}" if isinstance(v, float) else v for column in COLUMNS])
+        values = (r[column] for column in COLUMNS)
+        writer.writerow(["" if v is None else f"{v:.9g}" if isinstance(v, float) else v for v in values])
     return out.getvalue()
 
 
@@ -81,7 +84,8 @@ def _reasons(rows: Sequence[Row], figures: Collection[str]) -> list[str]:
     for row in rows:
         if row.reason:
             found.setdefault(f"{row.verdict}: {row.reason}{_more(row)}", []).append(_name(row, figures))
-    return [f"{text} ({names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''})" for text, names in found.items()]
+    return [f"{said} ({names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''})"
+            for said, names in found.items()]
 
 
 def _more(row: Row) -> str:

@@ -17,7 +17,8 @@ from harness.resume import FACTS
 
 METRICS = ("rplus_pps", "ndr_pps", "pdr_pps", "rx_pps@*", "*_throughput_pps")       # unless --metric names others
 # What makes two cells the same, but for their switch.
-KEY = ("scenario", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "frame_bytes", "flows", "traffic")
+KEY = ("scenario", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "frame_bytes", "flows",
+       "traffic")
 MEMORY_RATIO = 0.02         # of two boots of one machine the kernel may keep that much more for itself
 
 
@@ -59,8 +60,8 @@ def sides(operands: Sequence[str]) -> tuple[Side, Side]:
     elif len(operands) == 1:
         run = run_of(Path(operands[0]))
         if len(run.switches) != 2:
-            raise BadInput(f"{operands[0]}: the run has {len(run.switches)} switches ({', '.join(run.switches)}): give two "
-                           "of them behind it, or another run")
+            raise BadInput(f"{operands[0]}: the run has {len(run.switches)} switches ({', '.join(run.switches)}): give "
+                           "two of them behind it, or another run")
         a, b = (Side(run, name) for name in run.switches)
     else:
         raise BadInput("compare: give A and B: two runs, RUN:SWITCH twice, or RUN SWITCH SWITCH")
@@ -78,7 +79,8 @@ def _side(text: str, run_of: Any) -> Side:
 
 def _of_switch(run: Results, name: str) -> Side:
     if name not in run.switches:
-        raise BadInput(f"{run.folder}: there is no switch '{name}' in this run; it has {', '.join(run.switches) or 'none'}")
+        raise BadInput(f"{run.folder}: there is no switch '{name}' in this run; it has "
+                       f"{', '.join(run.switches) or 'none'}")
     return Side(run, name)
 
 
@@ -105,7 +107,8 @@ def unlike(a: Side, b: Side) -> str:
 
 def notes(a: Side, b: Side) -> list[str]:
     """What a reader of the comparison should know of the runs."""
-    found = [f"{side.run.name}: {warning}" for side in ([a] if a.run is b.run else [a, b]) for warning in side.run.warnings]
+    runs = [a.run] if a.run is b.run else [a.run, b.run]
+    found = [f"{run.name}: {warning}" for run in runs for warning in run.warnings]
     if a.run is b.run:
         return found + _anchor(a.run)
     builds = [(side.run.about.get("versions") or {}).get("sha256") for side in (a, b)]
@@ -118,8 +121,9 @@ def notes(a: Side, b: Side) -> list[str]:
 
 
 def drift(a: Results, b: Results) -> tuple[float, float]:
-    """How far the machine moved from one run to the other, as logarithms, at least and at most: the interval of the ratio
-    of their anchors, and no change. (0, 0) within one run, whose blocks see to that, and where there are no anchors."""
+    """How far the machine moved from one run to the other, as logarithms, at least and at most: the interval of the
+    ratio of their anchors, and no change. (0, 0) within one run, whose blocks see to that, and where there are no
+    anchors."""
     values = [[math.log(v.value) for v in _anchor_blocks(run).values() if v.value and v.value > 0] for run in (a, b)]
     if a is b or not all(values):
         return 0.0, 0.0
@@ -145,13 +149,13 @@ def _anchor(run: Results) -> list[str]:
     off = [str(block) for block, value in values.items() if abs(value / middle - 1) > ANCHOR_RATIO]
     text = (f"{run.name}: the anchor (the generator alone) went from {min(values.values()) / middle:.3f} to "
             f"{max(values.values()) / middle:.3f} of its median")
-    return [text + (f"; off by over {100 * ANCHOR_RATIO:g} % in {len(off)} of {len(values)} blocks: there it was the machine"
-                    if off else "")]
+    suspect = f"; off by over {100 * ANCHOR_RATIO:g} % in {len(off)} of {len(values)} blocks: there it was the machine"
+    return [text + (suspect if off else "")]
 
 
 def pairs(a: Side, b: Side, metrics: Sequence[str] = ()) -> list[Pair]:
-    """What is to compare: every figure that both sides have, and every cell that one of them lacks. BadInput if there is
-    nothing."""
+    """What is to compare: every figure that both sides have, and every cell that one of them lacks. BadInput if there
+    is nothing."""
     cells_a, cells_b = a.cells(), b.cells()
     moved = drift(a.run, b.run)
     patterns = metrics or METRICS
@@ -173,7 +177,7 @@ def _cell(a: Side, b: Side, id_a: str | None, id_b: str | None, patterns: Sequen
     by_name = any(side.switch is None and len(side.run.switches) > 1 for side in (a, b))
     known_id = id_a or id_b or ""
     title = known_id if by_name else known_id.removesuffix(f".{columns['switch']}")
-    reason = f"{'A' if id_a is None else 'B'} does not have the cell" if id_a is None or id_b is None else _accel(a, b, id_a, id_b)
+    reason = _accel(a, b, id_a, id_b) if id_a and id_b else f"{'B' if id_a else 'A'} does not have the cell"
     made = []
     for metric in dict.fromkeys((*has[0], *has[1])):
         if not any(fnmatch.fnmatchcase(metric, pattern) for pattern in patterns):
@@ -191,7 +195,8 @@ def _blocks(run: Results, cell: str | None, metric: str) -> dict[int, Value]:
     if cell is None:
         return {}
     return run.blocks(cell, metric) or {
-        block: v for m in run.metrics(cell) for block, v in run.blocks(cell, m).items() if v.status in ("failed", "unsupported")}
+        block: v for m in run.metrics(cell) for block, v in run.blocks(cell, m).items()
+        if v.status in ("failed", "unsupported")}
 
 
 def _accel(a: Side, b: Side, id_a: str, id_b: str) -> str:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the blocks of two cells say of each other. Pure.
 
-The unit is the block: a fresh start of the switch. Values are compared as ratios, on logarithms: in one run, whose blocks
-hold both sides, by pairs within each block (signed ranks); of two runs, which have no blocks in common, without pairs
-(Mann-Whitney), and with an interval that is widened by what the machine itself changed between them, as their anchors
-show it (blocks.py). A verdict over all rows of a comparison is wrong in at most 5 % of comparisons (Holm's correction):
+The unit is the block: a fresh start of the switch. Values are compared as ratios, on logarithms: in one run, whose
+blocks hold both sides, by pairs within each block (signed ranks); of two runs, which have no blocks in common, without
+pairs (Mann-Whitney), and with an interval that is widened by what the machine itself changed between them, as their
+anchors show it (blocks.py). A verdict over all rows of a comparison is wrong in at most 5 % of comparisons (Holm's
+correction):
 
     equivalent      the whole interval lies within the margin
     faster, slower  the interval does not hold 1, and is not within the margin
@@ -40,7 +41,7 @@ class Pair:
     b: Mapping[int, Value]
     paired: bool                    # blocks of one run
     reason: str = ""
-    drift: tuple[float, float] = (0.0, 0.0)     # how far the machine moved from A to B, at least and at most, as logarithms
+    drift: tuple[float, float] = (0.0, 0.0)     # how far the machine moved from A to B, at least and at most: logarithms
     switch: str = ""                # the same on both sides, where each has several
 
 
@@ -119,7 +120,8 @@ def _measure(pair: Pair, margin: float, cross_check: bool) -> tuple[Row, ranks.S
     least, most = pair.drift
     return replace(row, ratio=math.exp(shift.estimate), ci_low=_exp(low, most), ci_high=_exp(high, least),
                    p_raw=shift.p_zero(least, most), p_within_raw=shift.p_within(math.log1p(margin), least, most),
-                   median_ratio=row.median_b / row.median_a, median_ratio_low=checked[0], median_ratio_high=checked[1]), shift
+                   median_ratio=row.median_b / row.median_a, median_ratio_low=checked[0],
+                   median_ratio_high=checked[1]), shift
 
 
 def _why_not(pair: Pair, a: Mapping[int, float], b: Mapping[int, float]) -> str:
@@ -143,7 +145,8 @@ def _judged(row: Row, shift: ranks.Shift | None, margin: float, tests: int) -> R
         if not outdone:
             who = "both sides are" if capped_a and capped_b else f"{'A' if capped_a else 'B'} is"
             return replace(row, verdict=CAPPED, reason=f"{who} at the tester's own ceiling")
-        return replace(row, verdict=FASTER if faster else SLOWER, reason="at least: one side is at the tester's ceiling")
+        return replace(row, verdict=FASTER if faster else SLOWER,
+                       reason="at least: one side is at the tester's ceiling")
     if row.p_within_adjusted <= ranks.ALPHA:
         return replace(row, verdict=EQUIVALENT)
     if row.p_adjusted <= ranks.ALPHA:
@@ -153,8 +156,8 @@ def _judged(row: Row, shift: ranks.Shift | None, margin: float, tests: int) -> R
 
 
 def _needed(row: Row, shift: ranks.Shift, margin: float, alpha: float) -> tuple[int | None, str]:
-    """How many more blocks would probably give a verdict, and why there is none now. The interval's width falls with the
-    root of their number; it must come to exclude 1, or to fit into the margin, whichever is nearer."""
+    """How many more blocks would probably give a verdict, and why there is none now. The interval's width falls with
+    the root of their number; it must come to exclude 1, or to fit into the margin, whichever is nearer."""
     n, fewest = min(row.n_a, row.n_b), ranks.fewest(alpha, row.pair.paired)
     if n < fewest:
         only = f"{n} block{'s'[:n > 1]}"
@@ -164,8 +167,8 @@ def _needed(row: Row, shift: ranks.Shift, margin: float, alpha: float) -> tuple[
     half, off = (high - low) / 2, abs(shift.estimate)
     least, most = row.pair.drift
     if most - least > margin:
-        return None, (f"the machine itself moved between the runs, by {math.exp(least):.3f} to {math.exp(most):.3f} (anchor): "
-                      "measure both in one run")
+        return None, (f"the machine itself moved between the runs, by {math.exp(least):.3f} to {math.exp(most):.3f} "
+                      "(anchor): measure both in one run")
     targets = [t for t in (off, margin - off) if t > 0]
     needed = math.ceil(n * (half / max(targets)) ** 2) if targets else MORE_MAX + n + 1
     more = max(1, needed - n)

@@ -69,15 +69,18 @@ def test_a_run_goes_on_from_its_folder_alone(tmp_path: Path, simulated: dict[str
 
 
 @pytest.mark.parametrize("arguments, why", [(["run"], "which scenario"), (["run", "--resume", "nowhere"], "run.json"),
-                                            (["rerun", "nowhere"], "run.json"), (["bundle", "nowhere"], "no such folder")])
+                                            (["rerun", "nowhere"], "run.json"),
+                                            (["bundle", "nowhere"], "no such folder")])
 def test_bad_input_is_a_sentence(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(arguments) == 2
     assert why in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("factor, status, word", [(1.0, 0, "equivalent in 1"), (0.9, 3, "slower in 1"), (1.1, 0, "faster in 1")])
+@pytest.mark.parametrize("factor, status, word", [(1.0, 0, "equivalent in 1"), (0.9, 3, "slower in 1"),
+                                                  (1.1, 0, "faster in 1")])
 def test_a_rerun_measures_the_same_and_compares(factor: float, status: int, word: str, tmp_path: Path,
-                                                simulated: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
+                                                simulated: dict[str, float],
+                                                capsys: pytest.CaptureFixture[str]) -> None:
     first = measured(tmp_path, "--switch", "mine=testpmd", "--blocks", "9")
     write(tmp_path / "scenarios" / "s.toml", SCENARIO.replace("p2p", "nonsense"))     # not what was measured
     simulated["pps"] *= factor
@@ -101,7 +104,8 @@ def test_a_rerun_on_another_machine_is_refused_before_anything_is_measured(tmp_p
 def test_run_json_holds_what_it_takes_to_repeat(tmp_path: Path, runtime: Path) -> None:
     from harness import bed, environment
     from harness.tests.support import cells_of_text
-    folder, _ = run.run("t", cells_of_text(tmp_path, SCENARIO.replace('name = "s"', "")), bed.load(None), tmp_path / "out",
+    folder, _ = run.run("t", cells_of_text(tmp_path, SCENARIO.replace('name = "s"', "")), bed.load(None),
+                        tmp_path / "out",
                         lambda line: None, {"s.toml": "text"}, up=simulated_up(5e6))
     about = json.loads((folder / "run.json").read_text())
     assert {"sources", "plan", "order", "request", "versions", "machine", "environment", "testbed", "command", "cells",
@@ -116,7 +120,8 @@ def test_run_json_holds_what_it_takes_to_repeat(tmp_path: Path, runtime: Path) -
 # ---- bundle --------------------------------------------------------------------------------------------------------
 
 @needs_gnuplot
-def test_a_bundle_draws_the_same_figures_elsewhere(tmp_path: Path, simulated: dict[str, float], monkeypatch: pytest.MonkeyPatch,
+def test_a_bundle_draws_the_same_figures_elsewhere(tmp_path: Path, simulated: dict[str, float],
+                                                   monkeypatch: pytest.MonkeyPatch,
                                                    capsys: pytest.CaptureFixture[str]) -> None:
     folder = measured(tmp_path)
     monkeypatch.undo()
@@ -128,12 +133,14 @@ def test_a_bundle_draws_the_same_figures_elsewhere(tmp_path: Path, simulated: di
     with tarfile.open(one) as archive:
         archive.extractall(tmp_path / "elsewhere")
     [top] = (tmp_path / "elsewhere").iterdir()
-    sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=top, capture_output=True, text=True, check=False)
+    sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=top, capture_output=True, text=True,
+                          check=False)
     assert sums.returncode == 0, sums.stdout
     drawn = {p.name: p.read_bytes() for p in (top / "data" / "figures").glob("*.svg")}
     shutil.rmtree(folder)
     shutil.rmtree(top / "data" / "figures")
-    done = subprocess.run([str(top / "draw.sh")], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
+    done = subprocess.run([str(top / "draw.sh")], capture_output=True, text=True, check=False,
+                          env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stdout + done.stderr
     assert drawn == {p.name: p.read_bytes() for p in (top / "data" / "figures").glob("*.svg")} and drawn
     readme = (top / "ARTEFACT.md").read_text()
@@ -202,7 +209,8 @@ class Versions:
                          "--command", f"{self.select} {{}}", "--blocks", "6", "--out", str(tmp_path / "out"), *more])
 
 
-def test_bisect_finds_the_first_slow_version(tmp_path: Path, simulated: dict[str, float], monkeypatch: pytest.MonkeyPatch,
+def test_bisect_finds_the_first_slow_version(tmp_path: Path, simulated: dict[str, float],
+                                             monkeypatch: pytest.MonkeyPatch,
                                              capsys: pytest.CaptureFixture[str]) -> None:
     speeds = {f"v{i}": 5e6 if i < 6 else 4.6e6 for i in range(10)}
     versions = Versions(tmp_path / "w", speeds, simulated)
@@ -217,14 +225,16 @@ def test_bisect_finds_the_first_slow_version(tmp_path: Path, simulated: dict[str
     ('[ "$1" = v5 ] && exit 125; exit 0', "one of 2", 4),
     ('[ "$1" = v3 ] && exit 1; exit 0', "first bad version: v3", 0)], ids=["skip", "skip at the edge", "bad by itself"])
 def test_the_commands_exit_status_is_that_of_git_bisect_run(status: str, found: str, code: int, tmp_path: Path,
-                                                            simulated: dict[str, float], monkeypatch: pytest.MonkeyPatch,
+                                                            simulated: dict[str, float],
+                                                            monkeypatch: pytest.MonkeyPatch,
                                                             capsys: pytest.CaptureFixture[str]) -> None:
     speeds = {f"v{i}": 5e6 if i < 6 else 4.6e6 for i in range(7)}
     assert Versions(tmp_path / "w", speeds, simulated, status).bisect(tmp_path, "v0", "v6", monkeypatch) == code
     assert found in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_a_command_that_asks_for_the_end_is_obeyed(tmp_path: Path, simulated: dict[str, float], monkeypatch: pytest.MonkeyPatch,
+def test_a_command_that_asks_for_the_end_is_obeyed(tmp_path: Path, simulated: dict[str, float],
+                                                   monkeypatch: pytest.MonkeyPatch,
                                                    capsys: pytest.CaptureFixture[str]) -> None:
     speeds = {"v0": 5e6, "v1": 5e6, "v2": 4e6}
     versions = Versions(tmp_path / "w", speeds, simulated, '[ "$1" = v1 ] && exit 128; exit 0')
@@ -239,7 +249,8 @@ def test_a_bad_version_that_is_not_slow_is_nothing_to_look_for(tmp_path: Path, s
     assert "not slower" in capsys.readouterr().out
 
 
-def test_bad_arguments_of_bisect_are_sentences(tmp_path: Path, simulated: dict[str, float], monkeypatch: pytest.MonkeyPatch,
+def test_bad_arguments_of_bisect_are_sentences(tmp_path: Path, simulated: dict[str, float],
+                                               monkeypatch: pytest.MonkeyPatch,
                                                capsys: pytest.CaptureFixture[str]) -> None:
     versions = Versions(tmp_path / "w", {"v0": 5e6, "v1": 5e6}, simulated)
     for good, bad, more, why in (("v1", "v0", (), "must hold v1 and, behind it, v0"), ("v7", "v1", (), "must hold v7"),
@@ -253,7 +264,8 @@ def test_bad_arguments_of_bisect_are_sentences(tmp_path: Path, simulated: dict[s
 @needs_git
 def test_versions_of_a_repository_are_its_commits_in_order(tmp_path: Path) -> None:
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org", *words],
+        return subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org",
+                               *words],
                               check=True, capture_output=True, text=True).stdout.strip()
     git("init", "-q")
     commits = []

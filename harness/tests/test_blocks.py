@@ -22,7 +22,8 @@ from harness.plan import Cell
 from harness.run import Outcome
 from harness.scenario import fingerprint
 from harness.sim import SimulatedTestbed, simulated_up
-from harness.tests.support import (CPUS, NULL_CELL, QUICK, cells_of, cells_of_text, eventually, seeded, start_vswbench, vswbench,
+from harness.tests.support import (NULL_CELL, QUICK, cells_of, cells_of_text, eventually, seeded, start_vswbench,
+                                   vswbench,
                                    write)
 from harness.trial import Request, Trial
 
@@ -213,7 +214,8 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_end(tmp_path: Path, runtime:
             path = folder / f"{name}.csv"
             content = path.read_bytes()
             if finished:
-                needed = content.rfind(f",{finished[-1][1]},".encode()) if name in ("trials", "results") else len(content)
+                last = content.rfind(f",{finished[-1][1]},".encode())
+                needed = last if name in ("trials", "results") else len(content)
                 needed = content.find(b"\r\n", max(needed, 0))
                 path.write_bytes(content[:r.randint(needed + 2, len(content)) if 0 <= needed < len(content) - 2
                                          else len(content)])

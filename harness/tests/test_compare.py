@@ -26,7 +26,8 @@ def value(block: int | None, number: float | None, flags: tuple[str, ...] = (), 
     return Value(metric, block, number, None, None, "pps", 3, status, flags, reason)
 
 
-def side(r: random.Random, speed: float, blocks: int = 14, noise: float = 0.01, flags: tuple[str, ...] = ()) -> dict[int, Value]:
+def side(r: random.Random, speed: float, blocks: int = 14, noise: float = 0.01,
+         flags: tuple[str, ...] = ()) -> dict[int, Value]:
     return {b: value(b, speed * math.exp(r.gauss(0, noise)), flags) for b in range(1, blocks + 1)}
 
 
@@ -75,7 +76,8 @@ def test_swapping_the_sides_inverts_the_ratio_and_mirrors_the_verdict() -> None:
 def test_the_machine_going_slower_and_slower_does_not_matter_within_a_run() -> None:
     r = seeded()
     fading = [math.exp(-0.1 * b) for b in range(15)]
-    a, b = ({k: value(k, v.value * fading[k]) for k, v in side(r, s, noise=0.002).items() if v.value} for s in (100, 97))
+    a, b = ({k: value(k, v.value * fading[k]) for k, v in side(r, speed, noise=0.002).items() if v.value}
+            for speed in (100, 97))
     assert one(a, b).verdict == SLOWER and one(a, b).ratio == pytest.approx(0.97, rel=0.01)
     assert one(a, b, paired=False).verdict == INCONCLUSIVE
 
@@ -94,7 +96,8 @@ def test_a_sure_difference_within_the_margin_is_equivalent() -> None:
     assert strict.verdict == SLOWER
 
 
-@pytest.mark.parametrize("blocks, paired, more", [(1, True, 5), (3, True, 3), (5, True, 1), (1, False, 3), (3, False, 1)])
+@pytest.mark.parametrize("blocks, paired, more", [(1, True, 5), (3, True, 3), (5, True, 1), (1, False, 3),
+                                                  (3, False, 1)])
 def test_too_few_blocks_say_how_many_it_takes(blocks: int, paired: bool, more: int) -> None:
     a, b = ({k: value(k, 5e6 * s) for k in range(1, blocks + 1)} for s in (1, 2))
     row = one(a, b, paired=paired)
@@ -165,13 +168,15 @@ def test_what_the_machine_moved_is_taken_off() -> None:
 
 def test_exit_status() -> None:
     r = seeded()
-    slow, fast, same = one(side(r, 100), side(r, 90)), one(side(r, 90), side(r, 100)), one(side(r, 1, noise=0), side(r, 1, noise=0))
+    slow, fast = one(side(r, 100), side(r, 90)), one(side(r, 90), side(r, 100))
+    same = one(side(r, 1, noise=0), side(r, 1, noise=0))
     few = one(side(r, 1, 2), side(r, 1, 2))
     for rows, status in (([slow, fast, few], 3), ([fast, few], 4), ([fast, same], 0), ([same], 0), ([], 4)):
         assert exit_status(rows) == status
 
 
-def test_the_bench_prints_writes_and_fails_if_a_bar_is_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bench_prints_writes_and_fails_if_a_bar_is_missed(tmp_path: Path,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
     class Few:
         NUMBER = 2
 
@@ -192,7 +197,8 @@ def test_the_bench_prints_writes_and_fails_if_a_bar_is_missed(tmp_path: Path, ca
 FACTS = {"cpu_model": "Z80", "cpu_count": 2, "memory_mib": 4000}
 
 
-def made_run(folder: Path, values: dict[str, list[float]], *, machine: Any = FACTS, frame_bytes: int = 64, accel: str = "",
+def made_run(folder: Path, values: dict[str, list[float]], *, machine: Any = FACTS, frame_bytes: int = 64,
+             accel: str = "",
              flags: str = "", about: dict[str, Any] | None = None, anchor: list[float] | None = None) -> Path:
     """A results folder with a cell of each switch, by its name and the values of its blocks."""
     rows = []
@@ -201,15 +207,18 @@ def made_run(folder: Path, values: dict[str, list[float]], *, machine: Any = FAC
         cells["anchor.p2p.one-way.64B.1f.ring.null"] = ("null", "anchor", anchor)
     for cell, (name, scenario, list_) in cells.items():
         for block, number in enumerate(list_, start=1):
-            rows.append({"cell_id": cell, "switch": name, "topology": "p2p", "direction": "one-way", "port_kind": "vhost-user",
-                         "frame_bytes": frame_bytes, "flows": 1, "metric": "rplus_pps", "value": number, "unit": "pps", "n": 3,
+            rows.append({"cell_id": cell, "switch": name, "topology": "p2p", "direction": "one-way",
+                         "port_kind": "vhost-user",
+                         "frame_bytes": frame_bytes, "flows": 1, "metric": "rplus_pps", "value": number, "unit": "pps",
+                         "n": 3,
                          "status": "ok", "scenario": scenario, "block": block, "accel": accel, "flags": flags})
     text = io.StringIO()
     writer = csv.DictWriter(text, record.RESULTS, restval="", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(rows)
     write(folder / "results.csv", text.getvalue())
-    write(folder / "run.json", json.dumps({"run_id": folder.name, "schema_version": 1, "state": "complete", "machine": machine,
+    write(folder / "run.json", json.dumps({"run_id": folder.name, "schema_version": 1, "state": "complete",
+                                           "machine": machine,
                                            "cells": list(cells), **(about or {})}))
     return folder
 
@@ -233,7 +242,7 @@ def test_two_switches_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert compare(run, "--json", "--csv", tmp_path / "c.csv") == 3
     said = json.loads(capsys.readouterr().out)
     [row] = said["rows"]
-    assert row["verdict"] == "slower" and row["method"] == "signed-rank" and row["n_a"] == 14 and row["switch_b"] == "new"
+    assert (row["verdict"], row["method"], row["n_a"], row["switch_b"]) == ("slower", "signed-rank", 14, "new")
     assert row["median_ratio_low"] < row["median_ratio"] < row["median_ratio_high"]
     assert row["ci_low"] < row["ratio"] < row["ci_high"] < 0.92 and said["exit_status"] == 3
     [line] = csv.DictReader(io.StringIO((tmp_path / "c.csv").read_text()))
@@ -247,12 +256,14 @@ def test_two_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert compare(a, b, "--json") == 0
     said = json.loads(capsys.readouterr().out)
-    assert {row["cell"].rpartition(".")[2]: row["verdict"] for row in said["rows"]} == {"ovs": "faster", "testpmd": "equivalent"}
+    verdicts = {row["cell"].rpartition(".")[2]: row["verdict"] for row in said["rows"]}
+    assert verdicts == {"ovs": "faster", "testpmd": "equivalent"}
     assert {row["method"] for row in said["rows"]} == {"mann-whitney"}
     assert compare(f"{a}:ovs", f"{b}:testpmd") == 0
 
 
-def test_a_machine_that_changed_between_two_runs_gives_no_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_that_changed_between_two_runs_gives_no_verdict(tmp_path: Path,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
     r = seeded()
     a = made_run(tmp_path / "a", {"ovs": noisy(r, 1)}, anchor=noisy(r, 3))
     b = made_run(tmp_path / "b", {"ovs": noisy(r, 0.8)}, anchor=noisy(r, 2.4))
@@ -267,7 +278,8 @@ def test_versions_under_two_names_are_compared_where_each_run_has_one(tmp_path: 
 
 
 @pytest.mark.parametrize("machine, why", [({**FACTS, "cpu_model": "6502"}, "cpu_model is 'Z80' and '6502'"),
-                                          ({**FACTS, "memory_mib": 2000}, "memory_mib"), ({}, "not known on which machine"),
+                                          ({**FACTS, "memory_mib": 2000}, "memory_mib"),
+                                          ({}, "not known on which machine"),
                                           (None, "not known on which machine")])
 def test_unlike_machines_are_refused_unless_told(machine: Any, why: str, tmp_path: Path,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,7 +292,8 @@ def test_unlike_machines_are_refused_unless_told(machine: Any, why: str, tmp_pat
     assert "unlike machines" in capsys.readouterr().out
 
 
-def test_guests_under_kvm_and_under_emulation_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_guests_under_kvm_and_under_emulation_are_not_compared(tmp_path: Path,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
     r = seeded()
     a, b = (made_run(tmp_path / accel, {"ovs": noisy(r, 1)}, accel=accel) for accel in ("kvm", "tcg"))
     assert compare(a, b) == 4
@@ -299,7 +312,8 @@ def test_cells_of_one_run_only_are_named(tmp_path: Path, capsys: pytest.CaptureF
 def test_bad_input_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     r = seeded()
     run = made_run(tmp_path / "r", {"a": noisy(r, 1), "b": noisy(r, 1), "c": noisy(r, 1)})
-    for arguments, why in (([tmp_path / "x", run], "no such folder"), ([run, run], "are the same"), ([run], "has 3 switches"),
+    for arguments, why in (([tmp_path / "x", run], "no such folder"), ([run, run], "are the same"),
+                           ([run], "has 3 switches"),
                            ([run, "a", "z"], "no switch 'z'"), ([run, "a", "a"], "are the same"),
                            ([run, "a", "b", "--margin", "7"], "--margin"), ([run, "a", "b", "c"], "give A and B"),
                            ([run, "a", "b", "--metric", "nope"], "no figure in common")):
@@ -307,7 +321,8 @@ def test_bad_input_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert why in capsys.readouterr().err
 
 
-def test_runs_without_blocks_are_inconclusive_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_without_blocks_are_inconclusive_with_the_reason(tmp_path: Path,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
     run = made_run(tmp_path / "r", {"a": [5e6], "b": [9e6]})
     text = (run / "results.csv").read_text()
     write(run / "results.csv", text.replace(",1\n", ",\n"))

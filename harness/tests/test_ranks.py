@@ -49,7 +49,8 @@ def test_p_values_are_those_of_scipy() -> None:
 
 def test_the_null_distributions_are_those_of_counting_all_cases() -> None:
     for n in range(1, 9):
-        sums = [sum(i for i, sign in enumerate(signs, start=1) if sign) for signs in itertools.product((0, 1), repeat=n)]
+        sums = [sum(i for i, sign in enumerate(signs, start=1) if sign)
+                for signs in itertools.product((0, 1), repeat=n)]
         for k, p in enumerate(ranks._signed_rank(n)):
             assert p == pytest.approx(sum(s <= k for s in sums) / 2 ** n)
     for n, m in itertools.product(range(1, 5), range(1, 6)):

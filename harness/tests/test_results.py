@@ -108,15 +108,18 @@ def test_a_stray_quote_costs_a_row_and_not_the_file(tmp_path: Path) -> None:
 
 
 def test_line_ends_in_quotes_are_part_of_a_field(tmp_path: Path) -> None:
-    found = of_text(tmp_path, HEADER.replace("flags", "flags,reason") + 'c.ovs,ovs,p2p,rplus_pps,,failed,,"two\nlines"\n')
+    header = HEADER.replace("flags", "flags,reason")
+    found = of_text(tmp_path, header + 'c.ovs,ovs,p2p,rplus_pps,,failed,,"two\nlines"\n')
     assert found.blocks("c.ovs", "rplus_pps")[1].reason == "two\nlines"
     assert [w for w in found.warnings if "results.csv" in w] == []
 
 
 @pytest.mark.parametrize("about, word", [
     ({"schema_version": 7}, "schema version 7"), ({}, "schema version None"),
-    ({"schema_version": 1, "state": "running"}, "still running"), ({"schema_version": 1, "state": "interrupted"}, "its end"),
-    ({"schema_version": 1, "cells": ["c.ovs", "gone.1", "gone.2"]}, "2 of 3 planned cells were not measured: gone.1, gone.2")])
+    ({"schema_version": 1, "state": "running"}, "still running"),
+    ({"schema_version": 1, "state": "interrupted"}, "its end"),
+    ({"schema_version": 1, "cells": ["c.ovs", "gone.1", "gone.2"]},
+     "2 of 3 planned cells were not measured: gone.1, gone.2")])
 def test_what_run_json_says_is_wrong_is_named(about: dict[str, Any], word: str, tmp_path: Path) -> None:
     write(tmp_path / "run.json", json.dumps(about))
     found = of_text(tmp_path, HEADER + ROW)
@@ -167,7 +170,8 @@ def value(number: float | None, status: str = "ok") -> Value:
 
 def test_a_summary_is_the_median_of_what_is_sound() -> None:
     made = summarised([value(3), value(1), value(None, "failed"), value(8)])
-    assert (made.value, made.ci_low, made.ci_high, made.n, made.status) == (3, 1, 8, 3, "ok") and "1 of 4" in made.reason
+    assert (made.value, made.ci_low, made.ci_high, made.n, made.status) == (3, 1, 8, 3, "ok")
+    assert "1 of 4" in made.reason
     none = summarised([value(None, "failed"), value(None, "failed")])
     assert (none.value, none.status, none.reason, none.n) == (None, "failed", "why", 0)
     alone = summarised([value(7)])
@@ -176,7 +180,8 @@ def test_a_summary_is_the_median_of_what_is_sound() -> None:
 
 def test_the_interval_of_a_median_holds_it_as_often_as_promised() -> None:
     r = seeded()
-    assert median_interval([3, 1, 2]) == (1, 3) and median_interval(range(6)) == (0, 5) and median_interval(range(9)) == (1, 7)
+    assert [median_interval(values) for values in ([3, 1, 2], range(6), range(9))] == [(1, 3), (0, 5), (1, 7)]
     for n in (6, 9, 14, 25):
-        held = sum(low <= 0 <= high for low, high in (median_interval([r.gauss(0, 1) for _ in range(n)]) for _ in range(1500)))
+        intervals = [median_interval([r.gauss(0, 1) for _ in range(n)]) for _ in range(1500)]
+        held = sum(low <= 0 <= high for low, high in intervals)
         assert held / 1500 > 0.93
