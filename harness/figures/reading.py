@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""results.csv to rows. The file is not trusted: numbers are parsed, text is cleaned, damaged rows are named and left
+"""CSV files of a run to rows. They are not trusted: numbers are parsed, text is cleaned, damaged rows are named and left
 out. Pure.
 """
 
@@ -16,14 +16,23 @@ class FigureError(Exception):
     """A figure cannot be drawn. str() is one line for people: what failed, where, what to try."""
 
 
+class NotDrawn(FigureError):
+    """The run has no data for this figure. str() says what it lacks."""
+
+
 class Row(NamedTuple):
-    """One record of results.csv: its line number (1 is the header) and its fields by column name."""
+    """One record: its line number (1 is the header), its fields by column name, and the file that it is of."""
 
     line: int
     fields: dict[str, str]
+    file: str = "results.csv"
 
     def __getitem__(self, column: str) -> str:
         return self.fields[column].strip()
+
+    def get(self, column: str) -> str:
+        """The field of a column that later versions brought; empty where there is none."""
+        return self.fields.get(column, "").strip()
 
 
 class Results(NamedTuple):
@@ -31,7 +40,7 @@ class Results(NamedTuple):
     warnings: list[str]     # one line each, naming the row that was left out
 
 
-def read_results(text: str, columns: Sequence[str]) -> Results:
+def read_results(text: str, columns: Sequence[str], file: str = "results.csv") -> Results:
     """Parse RFC 4180 text with a header row. Columns may come in any order and more may follow.
 
     A record with another number of fields than the header, and a last record without a line end, may be cut off: it is
@@ -50,34 +59,34 @@ def read_results(text: str, columns: Sequence[str]) -> Results:
         except StopIteration:
             break
         except csv.Error as error:
-            warnings.append(f"results.csv line {first_line}: not CSV ({error}); left out")
+            warnings.append(f"{file} line {first_line}: not CSV ({error}); left out")
             continue
         if not record:
             continue
         if header is None:
             header = [name.strip() for name in record]
-            _check_header(header, columns)
+            _check_header(header, columns, file)
         elif len(record) != len(header):
-            warnings.append(f"results.csv line {first_line}: cut off or damaged, {len(record)} fields where the header "
+            warnings.append(f"{file} line {first_line}: cut off or damaged, {len(record)} fields where the header "
                             f"has {len(header)}; left out")
         elif reader.line_num >= total and not last_whole:
-            warnings.append(f"results.csv line {first_line}: the last line has no line end, so it may be cut off; "
+            warnings.append(f"{file} line {first_line}: the last line has no line end, so it may be cut off; "
                             "left out")
         else:
-            rows.append(Row(first_line, dict(zip(header, record))))
+            rows.append(Row(first_line, dict(zip(header, record)), file))
     if header is None:
-        raise FigureError("results.csv is empty: the run wrote nothing; look at its logs/ and run it again")
+        raise FigureError(f"{file} is empty: the run wrote nothing; look at its logs/ and run it again")
     return Results(rows, warnings)
 
 
-def _check_header(header: Sequence[str], columns: Sequence[str]) -> None:
+def _check_header(header: Sequence[str], columns: Sequence[str], file: str) -> None:
     missing = [name for name in columns if name not in header]
     if missing:
-        raise FigureError(f"results.csv lacks the column{'s'[:len(missing) > 1]} {', '.join(missing)}: is it the "
-                          "results.csv of a run, and of this schema_version?")
+        raise FigureError(f"{file} lacks the column{'s'[:len(missing) > 1]} {', '.join(missing)}: is it the "
+                          f"{file} of a run, and of this schema_version?")
     double = [name for name in columns if header.count(name) > 1]
     if double:
-        raise FigureError(f"results.csv has the column {double[0]} twice: which one is meant cannot be told")
+        raise FigureError(f"{file} has the column {double[0]} twice: which one is meant cannot be told")
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
