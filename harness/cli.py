@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import bed, calibrate, calibration, figures, host, meter, plan, run, scenario, table, traffic
+from harness import bed, calibrate, calibration, figures, host, meter, plan, report, run, scenario, table, traffic
 from harness.bench import command as bench
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell, Setup
@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub = command("figures", _figures, "draw the figures of a run")
+    sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
+    sub.add_argument("--json", action="store_true", help="for programs")
+    sub = command("report", _report, "write one HTML file with everything of a run: RUN/report.html")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
     meter.add_arguments(command("meter", meter.main, "count any traffic on an interface or a DPDK port"))
     bench.arguments(command("bench", bench.do, "benchmarks of vswbench itself, against the tools people use now"))
@@ -172,8 +175,24 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _figures(arguments: argparse.Namespace) -> int:
-    for path in figures.draw(arguments.run):
-        print(path)
+    drawn = figures.draw_all(arguments.run)
+    if arguments.json:
+        print(json.dumps({"figures": [str(p) for p in drawn.files], "not_drawn": drawn.not_drawn, "failed": drawn.failed}))
+    else:
+        for path in drawn.files:
+            print(path)
+        for name, why in drawn.not_drawn.items():
+            print(f"not drawn: {name}: {why}")
+    for name, why in drawn.failed.items():
+        print(f"vswbench: figure {name} cannot be drawn: {why}", file=sys.stderr)
+    return 1 if drawn.failed or not drawn.files else 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    path, warnings = report.write(arguments.run)
+    for line in warnings:
+        print(f"report: {line}", file=sys.stderr)
+    print(path)
     return 0
 
 

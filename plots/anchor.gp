@@ -17,7 +17,7 @@ do for [p=1:NP] {
         DATA index BAND using (X_LO[p]):3:(X_LO[p]):(X_HI[p]):3:4 with boxxyerror fs solid noborder lc rgb "#EEEEEE", \
         DATA index BAND using (X_LO[p]):5:(X_HI[p] - X_LO[p]):(0) with vectors nohead lw LW_FRAME lc rgb SOFT, \
         DATA index DATA_1 using (int($5) ? $3 : NaN):4 with points pt 7 ps 0.5 * POINT_SIZE lc rgb "#56B4E9", \
-        DATA index DATA_1 using (!int($5) ? $3 : NaN):4 with points pt 6 ps 0.5 * POINT_SIZE lw LW_FRAME lc rgb SOFT, \
+        DATA index DATA_1 using (!int($5) ? $3 : NaN):4 with points pt 2 ps 0.7 * POINT_SIZE lw LW_LINE lc rgb WARN, \
         DATA index DATA_2 using 3:4 with lines lw LW_FRAME lc rgb "#0072B2", \
         DATA index DATA_2 using (!int($5) ? $3 : NaN):4 with points pt 7 ps 1.2 * POINT_SIZE lc rgb "#0072B2", \
         DATA index DATA_2 using (int($5) ? $3 : NaN):4 with points pt 9 ps 1.5 * POINT_SIZE lc rgb WARN, \

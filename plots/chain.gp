@@ -23,7 +23,7 @@ do for [p=1:NP] {
         for [s=1:NS] DATA index DATA_1 using (good(s) ? at(s) : NaN):4 \
             with points pt POINT(STYLE[s]) ps POINT_SIZE lw LW_FRAME lc rgb LINE(STYLE[s]), \
         for [s=1:NS] DATA index DATA_1 using (bad(s) ? at(s) : NaN):4 \
-            with points pt 6 ps 1.3 * POINT_SIZE lw LW_FRAME lc rgb SOFT, \
+            with points pt 2 ps POINT_SIZE lw LW_LINE lc rgb WARN, \
         for [s=1:NS] DATA index DATA_1 using (of(p, s) ? at(s) : NaN):(above(valid(6) ? $6 : $4, 5)):8 \
             with labels center font FACE_SMALL
 }

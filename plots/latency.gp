@@ -26,7 +26,7 @@ do for [p=1:NP] {
         for [s=1:NS] DATA index DATA_1 using (good(s) ? x_of(s) : NaN):4 with points pt 7 ps 0.75 * POINT_SIZE lc rgb "#FFFFFF", \
         for [s=1:NS] DATA index DATA_1 using (good(s) ? x_of(s) : NaN):4 with points pt 7 ps 0.55 * POINT_SIZE lc rgb INK, \
         for [s=1:NS] DATA index DATA_1 using (of(p, s) && strcol(9) eq "invalid" ? x_of(s) : NaN):4 \
-            with points pt 6 ps POINT_SIZE lw LW_FRAME lc rgb SOFT, \
+            with points pt 2 ps POINT_SIZE lw LW_LINE lc rgb WARN, \
         for [s=1:NS] DATA index DATA_1 using (of(p, s) ? x_of(s) : NaN): \
             (above(valid(8) ? $8 : valid(7) ? $7 : $4, 5)):10 with labels center font FACE_SMALL
 }

@@ -19,7 +19,7 @@ do for [p=1:NP] {
         for [s=1:NS] DATA index DATA_1 using (of(p, s) && int($5) && int($6) == 0 ? $3 : NaN):4 \
             with points pt POINT(STYLE[s]) ps 0.62 * POINT_SIZE lw LW_FRAME lc rgb LINE(STYLE[s]), \
         DATA index DATA_1 using (of_panel(p) && !int($5) && int($6) == 0 ? $3 : NaN):4 \
-            with points pt 6 ps 0.62 * POINT_SIZE lw LW_FRAME lc rgb SOFT, \
+            with points pt 2 ps 0.75 * POINT_SIZE lw LW_LINE lc rgb WARN, \
         DATA index DATA_1 using (of_panel(p) && int($6) > 0 ? beside($3, -6) : NaN):4:(beside(0, 5)):(0) \
             with vectors head filled size screen 2.4 / PAGE_W, 25 lw LW_FRAME lc rgb WARN, \
         DATA index DATA_1 using (of_panel(p) && int($6) < 0 ? beside($3, 6) : NaN):4:(beside(0, -5)):(0) \

@@ -56,7 +56,7 @@ def _page(trials: list, good: dict, medians: dict[str, float], start: datetime) 
                   linear(max(0.0, min(rates) - room), max(rates) + room, 5), height=90.0)
     used = set().union(*(flags_of(row) for row, _, _ in trials))
     notes = (f"Small dot: received rate of one trial of the same cell, in each block anew (n = {len(trials)} trials, "
-             f"{len(medians)} blocks); hollow: invalid. Large dot with its block's number: the block's median. Band: within "
+             f"{len(medians)} blocks); cross: invalid. Large dot with its block's number: the block's median. Band: within "
              f"{SUSPECT * 100:g} % of the median of all blocks; a block outside of it (red) is suspect. The y axis does not "
              "begin at 0.", " ".join([*mark_notes(used, bool(of_all)), run_note(row for row, _, _ in trials)]))
     return Sheet((panel,), ("value",),

@@ -58,7 +58,7 @@ def order(key: Key) -> tuple:
     def at(known: Sequence[str], value: str) -> tuple[int, str]:
         return (known.index(value), "") if value in known else (len(known), value)
 
-    return (at(TOPOLOGIES, key.topology), at(GUESTS, key.guest), key.chain_length or 0, at(DIRECTIONS, key.direction),
+    return (at(TOPOLOGIES, key.topology), key.chain_length or 0, at(GUESTS, key.guest), at(DIRECTIONS, key.direction),
             key.frame_bytes or 0, [by_number(value) for _, value in key.split])
 
 

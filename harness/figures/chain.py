@@ -53,7 +53,7 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
              f"{counts_note((v.n for v in every if v.value is not None), data.by_blocks(METRIC))}. "
              + interval_note((v.n for v in every), data.by_blocks(METRIC))
              + " Where none is seen, it is smaller than the point."
-             + " Hollow grey: invalid, its trials did not pass their checks." * any(v.drawn == "invalid" for v in every),
+             + " Cross: invalid, its trials did not pass their checks." * any(v.drawn == "invalid" for v in every),
              " ".join([*mark_notes(used, on_panels), run_note(v.row for v in every)]))
     return Sheet(tuple(drawn), names, (Table("points", "panel series chain_length rplus_mpps low_mpps high_mpps drawn "
                                              "marks", rows),

@@ -83,7 +83,7 @@ def draw_all(run_dir: Path, formats: Sequence[str] = FORMATS, warn: Callable[[st
     if unknown:
         raise FigureError(f"figure format {unknown[0]!r} is unknown: there are {', '.join(FORMATS)}")
     run_dir = Path(run_dir)
-    data = Data(lambda name: _text_of(run_dir / name))
+    data = Data(lambda name: text_of(run_dir / name))
     drawn = Drawn([], {}, {})
     try:
         _check_run(run_dir)
@@ -103,7 +103,8 @@ def _check_run(run_dir: Path) -> None:
         raise FigureError(f"{run_dir / 'results.csv'} does not exist: give the folder of a run, results/<run>")
 
 
-def _text_of(path: Path) -> str | None:
+def text_of(path: Path) -> str | None:
+    """The text of a file, damaged characters replaced; None if there is no such file."""
     try:
         return path.read_bytes().decode("utf-8-sig", errors="replace")
     except FileNotFoundError:

@@ -80,7 +80,8 @@ def _percentile_page(panels: dict[Key, list[At]], names: tuple[str, ...], data: 
     notes = ("Dot: median (p50). Bar: from p50 to p99. Line with cap: to p99.9. A percentile is left out unless ten samples "
              f"lie beyond it. {LATENCY} Each is the median of "
              f"{counts_note((a.p50.n for a in every if a.p50.value is not None), any(data.by_blocks(a.p50.row['metric']) for a in every))}. Loads are sent rates "
-             "as fractions of each switch's own result, or absolute rates.",
+             "as fractions of each switch's own result, or absolute rates."
+             + " Cross: invalid, its trials did not pass their checks." * any(a.p50.drawn == "invalid" for a in every),
              " ".join([*mark_notes(used, on_panels), run_note(a.p50.row for a in every)]))
     return Sheet(tuple(drawn), names, (Table("bars", "panel series load p50_us p50_low_us p50_high_us p99_us p999_us drawn "
                                              "marks", rows),),
@@ -177,8 +178,8 @@ def _distribution_page(setups: dict[Key, list[Curve]], columns: Sequence[str], n
     samples = sorted(sum(k for _, _, k in c.bins) for c in every)
     what = ("Share of packets that took longer (CCDF), down to ten packets" if tail
             else "Share of packets that took no longer (CDF)")
-    notes = (f"{what}; all packets of the valid trials of a cell and load together ({count} trials, {samples[0]:,} to "
-             f"{samples[-1]:,} packets; no error bars). {LATENCY} Lost packets are not in it.",
+    notes = (f"{what}; all packets of the valid trials of a cell and load together ({count} trials, {samples[0]:,}"
+             f"{f' to {samples[-1]:,}' * (samples[-1] > samples[0])} packets; no error bars). {LATENCY} Lost packets are not in it.",
              " ".join([*mark_notes(used, on_panels), run_note(c.row for c in every)]))
     return Sheet(tuple(drawn), names, (Table("curves", "panel series latency_us share marks has_point", rows),), notes,
                  "One-way latency", "Share of packets above" if tail else "Share of packets", columns=len(columns), balanced=False)

@@ -65,7 +65,7 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
     every = [c for of in panels.values() for c in of]
     widest = max(abs(v / c.median - 1) for c in every for v, _ in c.dots) * 100
     edge = min(FAR_PERCENT, max(1.0, widest * 1.12))
-    axis = linear(-edge, edge, 5)
+    axis = linear(-edge, edge, 4)
     x = axis._replace(tics=tuple((at, ("+" if at > 0 else "") + text) for at, text in axis.tics))
     drawn, dots, medians, used, on_panels = [], [], [], set(), False
     for p, (key, of) in enumerate(panels.items(), 1):
@@ -90,10 +90,10 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
     one = "block" if data.by_blocks(METRIC) else "trial"
     counts = counts_note((sum(ok for _, ok in c.dots) for c in every), data.by_blocks(METRIC))
     notes = (f"Dot: R+ of one {one} (received rate under saturating load, no loss goal), as its distance from the median of "
-             f"its row, {counts}; from top to bottom in the order of measurement. Hollow: invalid, not in the median. "
+             f"its row, {counts}; from top to bottom in the order of measurement. Cross: invalid, not in the median. "
              f"Number at the right: the median in Mpps per direction. "
              + interval_note((sum(ok for _, ok in c.dots) for c in every), data.by_blocks(METRIC), "Grey band")
-             + f" An arrow: beyond the axis." * any(d[5] for d in dots),
+             + " An arrow: beyond the axis." * any(d[5] for d in dots),
              " ".join([*mark_notes(used, on_panels), run_note(c.row for c in every)]))
     return Sheet(tuple(drawn), names, (Table("dots", "panel series percent row counts beyond text", dots),
                                        Table("medians", "panel series row low_percent high_percent text", medians)),
