@@ -17,6 +17,7 @@ from harness import bed, calibrate, calibration, figures, host, meter, plan, rep
 from harness.bench import command as bench
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell, Setup
+from harness.progress import Progress
 from harness.switches import SWITCHES
 from harness.switches.base import Await, File, Spawn, Step
 
@@ -68,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
                          help="testbed (TOML) instead of this machine's defaults")
         sub.add_argument("--json", action="store_true", help="for programs")
         if name == "run":
+            sub.add_argument("--quiet", action="store_true",
+                             help="say only what went wrong, and at the end where the results are")
             sub.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
                              help="where the run's folder is made (default results/)")
     command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
@@ -107,19 +110,15 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"--out {arguments.out}: cannot be made: {error}") from None
-
-    def say(line: str) -> None:
-        try:
-            console.print(line, markup=False, soft_wrap=True)
-        except BrokenPipeError:     # nobody reads any more, but the results are on disk: go on
-            _to_nowhere(console.file.fileno())
-
-    folder, outcomes = run.run(arguments.files[0].stem, cells, the_bed, arguments.out, say, sources)
+    with Progress(console, _seconds, arguments.quiet, lambda: _to_nowhere(console.file.fileno())) as say:
+        folder, outcomes = run.run(arguments.files[0].stem, cells, the_bed, arguments.out, say, sources)
     status = _status(cells, outcomes)
     drawn = _draw(folder, console) if any(o.status == "ok" for o in outcomes) else []
     if arguments.json:
         print(json.dumps({"run": str(folder), "figures": [str(p) for p in drawn],
                           "cells": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}))
+    elif arguments.quiet:
+        print(folder)
     else:
         table.show(outcomes, console)
         console.print(f"results: {folder}", markup=False, soft_wrap=True)
@@ -225,8 +224,9 @@ def _traffic_s(cell: Cell) -> float:
 
 
 def _seconds(cell: Cell) -> float:
-    """With coming up and down: some 4 s, and a boot where there are VMs."""
-    return _traffic_s(cell) + (0 if cell.unsupported else 12 if cell.guest == "qemu" else 4)
+    """With coming up and down: some 4 s, and 8 s for each VM that boots."""
+    guests = len(cell.topology.guests) if cell.guest == "qemu" else 0
+    return 0.0 if cell.unsupported else _traffic_s(cell) + 4 + 8 * guests
 
 
 def _traffic(cell: Cell) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import accel, bed, calibration, host, plan, search
+from harness import accel, bed, calibration, host, plan, progress, search
 from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
@@ -167,6 +167,7 @@ class _Job:
         """Measure one cell after the other; each outcome is added to `outcomes`."""
         for number, cell in enumerate(self.cells, start=1):
             self.say(f"[{number}/{len(self.cells)}] {cell.switch.name}: {cell.title}")
+            progress.cell(self.say, number, self.cells)
             outcome = self._one(cell, self.folder / f"c{number}")
             outcomes.append(outcome)
             self.say("    " + describe(outcome))
@@ -215,6 +216,7 @@ class _Job:
         try:
             request = next(steps)
             while True:
+                progress.trial(self.say, request)
                 trial = testbed.measure(request)
                 self.record.trial(cell, version, testbed.accel(), trial)
                 request = steps.send(trial)

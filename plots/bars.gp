@@ -98,9 +98,9 @@ do for [p=1:NP] {
         DATA index CEILINGS using (int($1) == p && $3 > Y_MAX[p] ? $2 : NaN):(Y_MAX[p] - up(4, p)):4 \
             with labels center font FACE_SMALL tc rgb WARN, \
         for [a=1:2] DATA index BARS using (has_value(p) ? bar_x(p) : NaN):6:(0):($7 - $6) with vectors arrowstyle a, \
-        for [k=1:3] DATA index BARS \
+        for [k=1:6] DATA index BARS \
             using (has_value(p) ? bar_x(p) : NaN):((valid(7) ? $7 : $5) + up(5.5*k - 1, p)):(substr(strcol(9), k, k)) \
-            with labels center font FACE_LABEL, \
+            with labels center norotate font FACE_LABEL, \
         for [t in "n/a missing invalid"] DATA index BARS using (is_text(p, t) ? bar_x(p) : NaN):(up(2, p)):8 \
             with labels left rotate by 90 font FACE_SMALL tc rgb SOFT, \
         DATA index BARS using (is_text(p, "ok") && $5 == 0 ? bar_x(p) : NaN):(up(4, p)):("0") \

@@ -109,14 +109,16 @@ def footer_text(chart: Chart) -> list[str]:
     drawn = {bar.drawn for bar in bars}
     counts = sorted({bar.n for bar in valued if bar.n})
     n = "n unknown" if not counts else f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    unit = "blocks" if chart.by_blocks else "searches" if chart.measure.has_one_shot else "trials"
-    shown = [f"Bar: {chart.measure.says}; median of n {unit} ({bound(n)})."]
+    unit = "blocks" if chart.by_blocks else "trials"
+    how = f"from n trials of one search ({bound(n)})" if chart.measure.has_one_shot and not chart.by_blocks else (
+        f"median of n {unit} ({bound(n)})")
+    shown = [f"Bar: {chart.measure.says}; {how}."]
     if chart.measure.is_rate and any(panel.two_way for panel in chart.panels):
         shown.append("The total of a two-way panel is the sum of its two directions.")
     extremes, interval = f"smallest and largest {'block' if chart.by_blocks else 'trial'}", "95 % confidence interval of the median"
     if any(bar.low is not None for bar in valued):
         if chart.measure.has_one_shot and not chart.by_blocks:
-            shown.append("Whiskers: ci_low and ci_high of the search.")
+            shown.append("Whiskers: the lower and upper bound that the search found.")
         elif not counts or counts[-1] < 6:
             shown.append(f"Whiskers: {extremes} ({bound('n < 6')} gives no confidence interval).")
         elif counts[0] >= 6:

@@ -8,7 +8,6 @@ import io
 import json
 import math
 import statistics
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -43,6 +42,7 @@ class Data:
     def __init__(self, read: Callable[[str], str | None]) -> None:
         self.read = read
         self.warnings: list[str] = []
+        self._warned: set[str] = set()
 
     def table(self, file: str, columns: Sequence[str]) -> list[Row]:
         """All sound rows of a CSV file; NotDrawn if the run has no such file."""
@@ -54,8 +54,12 @@ class Data:
         return found.rows
 
     def warn(self, lines: Sequence[str]) -> None:
-        """Add warnings that are not there yet (several figures read one file)."""
-        self.warnings += [line for line in dict.fromkeys(lines) if line not in self.warnings]
+        """Add warnings; of a line of a file only the first (several figures read one file)."""
+        for line in lines:
+            about = line.partition(":")[0] if " line " in line.partition(":")[0] else line
+            if about not in self._warned:
+                self._warned.add(about)
+                self.warnings.append(line)
 
     @cached_property
     def results(self) -> list[Row]:
@@ -205,33 +209,14 @@ class Data:
             self.warn([f"{file} is damaged: what it says is missing from the figures"])
             return None
 
-    @cached_property
-    def scenarios(self) -> list[Mapping[str, Any]]:
-        """The scenario files of the run as tables, from run.json."""
-        sources = self.about.get("sources")
-        tables = []
-        for text in sources.values() if isinstance(sources, dict) else ():
-            try:
-                tables.append(tomllib.loads(text))
-            except (TypeError, ValueError, RecursionError):
-                continue
-        return tables
-
-    def loss_goal(self, name: str) -> float | None:
-        """The loss ratio of the search goal `ndr` or `pdr`, as the run's scenarios have it; None where they do not say
-        or differ."""
-        goals = {g for table in self.scenarios for g in _goals(table, name)}
-        return goals.pop() if len(goals) == 1 else None
+    def loss_goal(self, metric: str) -> float | None:
+        """The loss ratio that a search of this metric aimed at, from the column `goal` ("loss_ratio=0.005;..."); None
+        where rows do not say or differ."""
+        found = {goal for row in self.results if row["metric"] == metric and row["status"] == "ok"
+                 and (goal := _loss_ratio(row.get("goal"))) is not None}
+        return found.pop() if len(found) == 1 else None
 
 
-def _goals(table: Mapping[str, Any], name: str) -> list[float]:
-    """Loss ratios of a goal in a scenario: [search.NAME] or [[search.goals]] with name and loss_ratio, or
-    NAME_loss_ratio."""
-    search = table.get("search")
-    if not isinstance(search, dict):
-        return []
-    goals = search.get("goals")
-    candidates = [search.get(f"{name}_loss_ratio"), *(table.get("loss_ratio") for table in (
-        search.get(name), *(goals if isinstance(goals, list) else ())) if isinstance(table, dict)
-        and table.get("name", name) == name)]
-    return [float(c) for c in candidates if isinstance(c, (int, float)) and not isinstance(c, bool)]
+def _loss_ratio(goal: str) -> float | None:
+    pairs = (part.partition("=") for part in goal.split(";"))
+    return next((number(value) for key, _, value in pairs if key.strip() == "loss_ratio"), None)

@@ -47,8 +47,9 @@ def _ratio(row: Row, data: Data) -> Ratio | None:
         if row["ci_low"] or row["ci_high"]:
             data.warn([f"{row.file} line {row.line}: the interval does not enclose the ratio; drawn without it"])
         low = high = None
+    counts = [n for column in ("n_a", "n_b") if (n := whole(row.get(column))) is not None]
     return Ratio(row, row["cell"], row.get("metric"), ratio, low, high, clean(verdict, 24) or "no verdict",
-                 whole(row.get("blocks")))
+                 min(counts, default=None))
 
 
 def _page(ratios: list[Ratio]) -> Sheet:
@@ -67,10 +68,10 @@ def _page(ratios: list[Ratio]) -> Sheet:
         value = "" if r.ratio is None else f"{r.ratio:.3f}  "
         rows.append((1, 1, count - i, *ends, kind, beyond, value + r.verdict.replace("_", ", ")))
     bands = [(1, 1, 1 / (1 + m), 1 + m) for m in margins] if len(margins) == 1 else []
-    names = [clean(ratios[0].row.get(c) or c[-1].upper(), 40) for c in ("name_a", "name_b")]
+    names = [_side(ratios, side) for side in "ab"]
     blocks = sorted({r.blocks for r in ratios if r.blocks})
     n = ("n unknown" if not blocks else f"n = {blocks[0]}" + f" to {blocks[-1]}" * (len(blocks) > 1)) + " blocks"
-    confidence = number(ratios[0].row.get("confidence"))
+    confidence = number(ratios[0].row.get("conf"))
     better = {r.row.get("better") for r in ratios} - {""}
     notes = (f"Dot: ratio {names[1]} / {names[0]} ({n}); above 1 is "
              + ("faster" if better in (set(), {"higher"}) else "more, which is worse where a row is of latency or loss")
@@ -82,6 +83,15 @@ def _page(ratios: list[Ratio]) -> Sheet:
                  (Table("ratios", "panel series row ratio low high kind beyond text", rows),
                   Table("bands", "panel series low high", bands)), notes,
                  f"Ratio {names[1]} / {names[0]}", "", columns=1, left=_room(ratios), right=86.0, legend=False, narrow=False)
+
+
+def _side(ratios: list[Ratio], side: str) -> str:
+    """What A or B is: the switch, where that is what differs; else the run."""
+    switches = {(r.row.get("switch_a"), r.row.get("switch_b")) for r in ratios}
+    if len(switches) == 1 and len(set(pair := switches.pop())) == 2 and all(pair):
+        return clean(pair["ab".index(side)], 40)
+    runs = {r.row.get(f"run_{side}") for r in ratios} - {""}
+    return f"{side.upper()} ({clean(runs.pop(), 40)})" if len(runs) == 1 else side.upper()
 
 
 def _room(ratios: list[Ratio]) -> float:

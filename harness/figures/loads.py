@@ -5,7 +5,7 @@ import re
 
 from harness.figures.reading import clean
 
-KINDS = ("noload", "rplus", "ndr", "pdr", "pps")
+KINDS = ("no_load", "rplus", "ndr", "pdr", "pps")
 NAMES = {"rplus": "R+", "ndr": "NDR", "pdr": "PDR"}
 
 
@@ -32,4 +32,4 @@ def text(load: str) -> str:
             if value >= size:
                 return f"{value / size:.6g} {unit}"
         return f"{value:g} pps"
-    return {"noload": "no load"}.get(kind, clean(load, 16))
+    return {"no_load": "no load"}.get(kind, clean(load, 16))

@@ -14,7 +14,7 @@ from harness.figures.sheet import Axis, Panel, Sheet, Table, linear, power, spli
 PAGE = 12
 LOADS_MIN = 3               # fewer are no curve
 SAME = 0.004                # loads this near to each other are one
-LEFT_OUT = ("warmup", "warm-up", "anchor")
+LEFT_OUT = ("warmup", "anchor", "b2b")         # phases: bursts are no load that lasts
 
 
 class Loss(NamedTuple):
@@ -38,8 +38,15 @@ def loss(data: Data) -> list[Sheet]:
     panels = grouped(points, lambda p: place(p.row), lambda p: True, within=lambda p: p.mpps)
     keys = list(panels)
     names = switch_order(p.row["switch"] for p in points)
-    goals = {name: goal for name in ("pdr",) if (goal := data.loss_goal(name))}
+    goals = {name: goal for name in ("ndr", "pdr") if (goal := _goal(data, name))}
     return [_page({keys[i]: panels[keys[i]] for i in page}, names, goals) for page in split_pages(len(keys), PAGE)]
+
+
+def _goal(data: Data, name: str) -> float | None:
+    try:
+        return data.loss_goal(f"{name}_pps")
+    except NotDrawn:            # a run without results.csv
+        return None
 
 
 def _points(data: Data) -> list[Loss]:

@@ -17,7 +17,7 @@ RUN = "sample-invented-run"
 CELL = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "accel",
         "frame_bytes", "flows")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags", "scenario",
-           "reason", "block")
+           "reason", "block", "goal")
 TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CELL, "intended_pps", "intended_s",
           "sent_count", "received_count", "lost_count", "unsent_count", "rx_pps", "loss_ratio", "status", "flags", "scenario")
 SPEED = {"testpmd": 11.0e6, "ovs-dpdk": 6.0e6, "vpp": 8.5e6, "linux-bridge": 0.9e6}
@@ -86,8 +86,9 @@ def measured(at, capacity, flags="", with_latency=False, with_sweep=False):
     results.append({**at, "metric": "rplus_pps", "value": (values[3] + values[4]) / 2, "ci_low": values[0],
                     "ci_high": values[-1], "unit": "pps", "n": BLOCKS, "status": "ok", "flags": flags})
     if at["flows"] == 1:
-        result(at, "ndr_pps", capacity * 0.82, "pps", 0.004, n=1, flags=flags)
-        result(at, "pdr_pps", capacity * 0.93, "pps", 0.004, n=1, flags=flags)
+        result(at, "ndr_pps", capacity * 0.82, "pps", 0.004, n=21, flags=flags, goal="loss_ratio=0.0;exceed_ratio=0.5")
+        result(at, "pdr_pps", capacity * 0.93, "pps", 0.004, n=21, flags="capped" if flags == "lower_bound" else flags,
+               goal="loss_ratio=0.005;exceed_ratio=0.5")
         result(at, "cycles_per_packet", 2.4e9 / capacity * rng.uniform(0.9, 1), "1", n=3, flags=plain)
     for load in (0.10, 0.50, 0.99) if with_latency else ():
         name = f"{load:.2f}rplus"
@@ -179,9 +180,9 @@ def comparison() -> None:
             ("p2p.two-way.64B", 1.021, 0.035, "inconclusive"), ("p2v.process.one-way.64B", 0.947, 0.012, "slower"),
             ("v2v.process.one-way.64B", 1.000, 0.001, "capped"), ("loopback.process.1io.64B", 0.992, 0.007, "equivalent"),
             ("loopback.process.2io.64B", 0.975, 0.04, "inconclusive"), ("loopback.qemu.1io.64B", None, 0, "failed")):
-        rows.append({"cell": topology, "metric": "rplus_pps", "name_a": "ovs-3.1", "name_b": "ovs-3.5", "ratio": ratio,
+        rows.append({"cell": topology, "metric": "rplus_pps", "run_a": RUN, "switch_a": "ovs-3.1", "run_b": RUN, "switch_b": "ovs-3.5", "ratio": ratio,
                      "ci_low": ratio and ratio * (1 - half), "ci_high": ratio and ratio * (1 + half), "verdict": verdict,
-                     "margin": 0.01, "blocks": 10 if ratio else 0, "confidence": 0.95, "better": "higher"})
+                     "margin": 0.01, "n_a": 10, "n_b": 10 if ratio else 0, "conf": 0.95, "better": "higher"})
     write("compare.csv", tuple(rows[0]), rows)
 
 
