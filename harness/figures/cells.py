@@ -53,6 +53,13 @@ class Key(NamedTuple):
     split: tuple[tuple[str, str], ...]      # further columns, where cells differ in them
 
 
+def belongs(p: Place, key: Key) -> bool:
+    """Is the cell one of the panel's? What a row without a value says of accel is nothing."""
+    return (p.topology, p.guest, p.direction) == (key.topology, key.guest, key.direction) and (
+        key.chain_length in (None, p.chain_length)) and key.frame_bytes in (None, p.frame_bytes) and all(
+        getattr(p, column) in ("", value) for column, value in key.split)
+
+
 def order(key: Key) -> tuple:
     """Sort key of panels: p2p first, longer chains later, one-way before two-way, small frames before large ones."""
     def at(known: Sequence[str], value: str) -> tuple[int, str]:

@@ -72,6 +72,6 @@ def _absent(values: list[Value]) -> str:
     """"n/a at 3: vpp"."""
     parts: dict[tuple[str, str], list[int]] = {}
     for v in values:
-        if v.value is None:
+        if v.drawn != "ok":
             parts.setdefault((v.drawn, v.row["switch"]), []).append(place(v.row).chain_length)
     return "; ".join(f"{switch} {state} at {','.join(map(str, sorted(at)))}" for (state, switch), at in parts.items())

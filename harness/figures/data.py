@@ -8,12 +8,12 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from harness.figures.cells import place
-from harness.figures.reading import NotDrawn, Row, number, read_results, whole
+from harness.figures.cells import Key, absent_note, belongs, place
+from harness.figures.reading import FigureError, NotDrawn, Row, number, read_results, whole
 
 Bins = list[tuple[float, float, int]]
 HEAD = ("run_id", "switch", "topology", "guest", "chain_length", "direction", "frame_bytes", "port_kind", "accel", "nf",
@@ -65,6 +65,15 @@ class Data:
     def results(self) -> list[Row]:
         """Rows of results.csv that stand for a whole cell, not for one of its blocks."""
         return self._whole_cells(self._every_result)
+
+    def absent(self, key: Key, drawn: Collection[str]) -> str:
+        """"n/a: vpp; failed: bess": switches that gave nothing in a panel's cells, but those that are drawn in it."""
+        try:
+            rows = [row for row in self.results if row["status"] in ("failed", "unsupported") and row["switch"] not in drawn]
+        except FigureError:         # without results.csv nothing is known of them
+            return ""
+        return absent_note(("n/a" if row["status"] == "unsupported" else "failed", row["switch"]) for row in rows
+                           if belongs(place(row), key))
 
     @cached_property
     def _every_result(self) -> list[Row]:

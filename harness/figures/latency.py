@@ -146,12 +146,12 @@ def _distributions(data: Data, tail: bool) -> list[Sheet]:
     names = switch_order(c.row["switch"] for c in curves)
     keys = list(setups)
     per_page = max(1, PAGE // len(columns))
-    return [_distribution_page({keys[i]: setups[keys[i]] for i in page}, columns, names, tail)
+    return [_distribution_page({keys[i]: setups[keys[i]] for i in page}, columns, names, tail, data)
             for page in split_pages(len(keys), per_page)]
 
 
 def _distribution_page(setups: dict[Key, list[Curve]], columns: Sequence[str], names: tuple[str, ...],
-                       tail: bool) -> Sheet:
+                       tail: bool, data: Data) -> Sheet:
     every = [c for of in setups.values() for c in of]
     x = logarithmic(max(1.0, min(low for c in every for low, _, n in c.bins if n)) / 1e3,
                     max(high for c in every for _, high, n in c.bins if n) / 1e3, duration)
@@ -163,7 +163,7 @@ def _distribution_page(setups: dict[Key, list[Curve]], columns: Sequence[str], n
             here = [c for c in of if c.load == load]
             of_all = shared(set(c.flags) for c in here)
             title, subtitle = titles(key, (place(c.row) for c in of))
-            none = "" if here else "no valid trial"
+            none = data.absent(key, {c.row["switch"] for c in here}) if here else "no valid trial"
             drawn.append(Panel(title, f"{loads.text(load)}, {subtitle} {marks(of_all)}".strip(), x, y, none, 78.0))
             for c in here:
                 points = _points(c.bins, tail, y.low)

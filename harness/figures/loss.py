@@ -39,7 +39,7 @@ def loss(data: Data) -> list[Sheet]:
     keys = list(panels)
     names = switch_order(p.row["switch"] for p in points)
     goals = {name: goal for name in ("ndr", "pdr") if (goal := _goal(data, name))}
-    return [_page({keys[i]: panels[keys[i]] for i in page}, names, goals) for page in split_pages(len(keys), PAGE)]
+    return [_page({keys[i]: panels[keys[i]] for i in page}, names, goals, data) for page in split_pages(len(keys), PAGE)]
 
 
 def _goal(data: Data, name: str) -> float | None:
@@ -78,7 +78,7 @@ def _points(data: Data) -> list[Loss]:
     return points
 
 
-def _page(panels: dict[Key, list[Loss]], names: tuple[str, ...], goals: dict[str, float]) -> Sheet:
+def _page(panels: dict[Key, list[Loss]], names: tuple[str, ...], goals: dict[str, float], data: Data) -> Sheet:
     every = [p for of in panels.values() for p in of]
     seen = [r for p in every for r in p.ratios if r > 0]
     lowest = max(-9, min(-3, math.floor(math.log10(min(seen))))) if seen else -3
@@ -90,7 +90,8 @@ def _page(panels: dict[Key, list[Loss]], names: tuple[str, ...], goals: dict[str
     for number_, (key, of) in enumerate(panels.items(), 1):
         of_all = shared(set(p.flags) for p in of)
         title, subtitle = titles(key, (place(p.row) for p in of))
-        drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(), linear(0.0, max(p.mpps for p in of) * 1.06, 5), y))
+        drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(), linear(0.0, max(p.mpps for p in of) * 1.06, 5), y,
+                           data.absent(key, {p.row["switch"] for p in of})))
         for p in sorted(of, key=lambda p: p.mpps):
             median = statistics.median(p.ratios)
             low, high = (min(p.ratios), max(p.ratios)) if len(p.ratios) > 1 else (None, None)

@@ -75,7 +75,8 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
         many = len({place(c.row).frame_bytes for c in of}) > 1 or key.frame_bytes is None
         drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(), x,
                            Axis(0.4, len(of) + 0.6, tuple((float(len(of) - i), _name(c, many)) for i, c in enumerate(of)),
-                                grid=True), height=ROW_PT * len(of) + 4))
+                                grid=True),
+                           data.absent(key, {c.row["switch"] for c in of}), height=ROW_PT * len(of) + 4))
         for i, c in enumerate(of):
             y, s = len(of) - i, names.index(c.row["switch"]) + 1
             for j, (value, counts) in enumerate(c.dots):
