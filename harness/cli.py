@@ -176,7 +176,8 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 def _figures(arguments: argparse.Namespace) -> int:
     drawn = figures.draw_all(arguments.run)
     if arguments.json:
-        print(json.dumps({"figures": [str(p) for p in drawn.files], "not_drawn": drawn.not_drawn, "failed": drawn.failed}))
+        print(json.dumps({"figures": [str(p) for p in drawn.files], "not_drawn": drawn.not_drawn,
+                          "failed": drawn.failed}))
     else:
         for path in drawn.files:
             print(path)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What flags mean and how to cure them. README's table of flags is the one place where that is written; it is read here,
-so that a report cannot say something else than the README.
+"""What flags mean and how to cure them. README's table of flags is the one place where that is written; it is read
+here, so that a report cannot say something else than the README.
 """
 
 import re

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far a run is: on a terminal one live line (cell i of n, phase, load, time left) below the lines that stay; elsewhere
-plain lines only; with --quiet only what went wrong.
+"""How far a run is: on a terminal one live line (cell i of n, phase, load, time left) below the lines that stay;
+elsewhere plain lines only; with --quiet only what went wrong.
 
-A Progress is the `say` of run.run: called with a line it prints it. run.py also tells it of each cell and trial, through
-cell() and trial() below, which do nothing for a `say` that is a plain function. Nothing is drawn while a trial runs, for
-the CPUs are being measured.
+A Progress is the `say` of run.run: called with a line it prints it. run.py also tells it of each cell and trial,
+through cell() and trial() below, which do nothing for a `say` that is a plain function. Nothing is drawn while a trial
+runs, for the CPUs are being measured.
 """
 
 import time
@@ -84,8 +84,8 @@ class Progress:
         self._show()
 
     def seconds_left(self) -> float:
-        """Estimated: what is planned for the cells to come, times how much longer than planned those before took. Of the
-        cell at hand what is left of its plan, so that no time left becomes negative."""
+        """Estimated: what is planned for the cells to come, times how much longer than planned those before took. Of
+        the cell at hand what is left of its plan, so that no time left becomes negative."""
         planned = [0.0 if c.unsupported else self._seconds_of(c) for c in self._cells]
         done = sum(planned[self._first - 1:self._number - 1])
         took = self._cell_began - self._began

@@ -106,7 +106,8 @@ def _summary(data: Data, rows: Sequence[Row]) -> str:
     shown = "".join(f"<p>{escape(line)}</p>" for line in lines if line)
     boxes = "".join(f'<div class="card{" bad" * bad}"><b>{escape(value)}</b><span>{escape(text)}</span></div>'
                     for value, text, bad in cards)
-    return f'<section id="summary"><h2>Summary</h2><div class="cards">{boxes}</div>{shown}{_matrix(data, rows)}</section>'
+    return (f'<section id="summary"><h2>Summary</h2><div class="cards">{boxes}</div>{shown}{_matrix(data, rows)}'
+            '</section>')
 
 
 def _matrix(data: Data, rows: Sequence[Row]) -> str:
@@ -144,7 +145,8 @@ def _warnings(rows: Sequence[Row], said: Sequence[str], about: Mapping[str, Any]
         for flag in {flag.strip() for flag in row["flags"].split(";")} - {""}:
             cells.setdefault(flag, set()).add(place(row))
     known = flags.documented()
-    body = [[Cell(flag, kind="name"), Cell(str(len(of)), len(of), "n"), Cell(known.get(flag, ("see the README", ""))[0]),
+    body = [[Cell(flag, kind="name"), Cell(str(len(of)), len(of), "n"),
+             Cell(known.get(flag, ("see the README", ""))[0]),
              Cell(known.get(flag, ("", ""))[1])] for flag, of in sorted(cells.items(), key=lambda c: -len(c[1]))]
     parts = [_table(["flag", "cells", "means", "cure"], body, numbers=(1,)) if body else "<p>No flag.</p>"]
     reasons = {(_cell_name(row), row["switch"], row["status"], row.get("reason")): None for row in rows
@@ -207,10 +209,12 @@ def _tables(rows: Sequence[Row]) -> str:
     main = [row for row in rows if row["metric"] in HEADLINES or row["metric"].startswith("latency_p50_ns@")
             or row["metric"].startswith("latency_p99_ns@")]
     rest = [row for row in rows if row not in main]
-    parts = ["<p class=soft>A click on a column's head sorts. Rates are per direction. low and high: smallest and largest "
+    parts = ["<p class=soft>A click on a column's head sorts. Rates are per direction. low and high: smallest and "
+             "largest "
              "trial or block, with six or more their 95 % interval.</p>", _table(heads, body(main), numeric)]
     if rest:
-        parts.append(f"<details><summary>{len(rest)} further figures</summary>{_table(heads, body(rest), numeric)}</details>")
+        parts.append(f"<details><summary>{len(rest)} further "
+                     f"figures</summary>{_table(heads, body(rest), numeric)}</details>")
     return f'<section id="tables"><h2>Tables</h2>{"".join(parts)}</section>'
 
 
@@ -262,7 +266,8 @@ def _again(about: Mapping[str, Any], run_dir: Path) -> str:
     words = [str(w) for w in command] if isinstance(command, list) else []
     if words:
         words[0] = "./vswbench"
-    lines = [*(["sudo " + shlex.join(words)] if words else []), f"./vswbench figures {shlex.quote('results/' + run_dir.resolve().name)}",
+    lines = [*(["sudo " + shlex.join(words)] if words else []), f"./vswbench figures "
+                                                                f"{shlex.quote('results/' + run_dir.resolve().name)}",
              f"./vswbench report {shlex.quote('results/' + run_dir.resolve().name)}"]
     commit = about.get("versions", {}).get("vswbench") if isinstance(about.get("versions"), dict) else None
     if commit:
@@ -305,7 +310,8 @@ def _cell_name(row: Row, with_sizes: bool = True) -> str:
 def _metric_name(metric: str) -> str:
     """latency_p50_ns@0.50rplus as "latency p50 at 0.50 R+"."""
     name, at, load = metric.partition("@")
-    text = METRIC_NAMES.get(name) or name.removesuffix("_ns").removesuffix("_ratio").removesuffix("_pps").replace("_", " ")
+    plain = re.sub(r"_(ns|ratio|pps)$", "", name).replace("_", " ")
+    text = METRIC_NAMES.get(name, plain)
     return f"{text} at {load_text(load)}" if at else text
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# bars.gp: one figure of every cell by frame size and topology, grouped by switch; what throughput.gp, ndr.gp, pdr.gp and
-# cycles.gp share. They set HERE, KIND and STEM.
+# bars.gp: one figure of every cell by frame size and topology, grouped by switch; what throughput.gp, ndr.gp, pdr.gp
+# and cycles.gp share. They set HERE, KIND and STEM.
 #
 # Input:  STEM.dat in the current folder: tab-separated blocks, in this order, columns named in each block
 #           figure    one row: page size and counts
@@ -9,7 +9,8 @@
 #           panels    one row per panel: place, titles, y axis
 #           groups    one row per panel and frame size
 #           bars      one row per panel, frame size and switch: values, what to draw, marks
-#           ceilings  one row per panel and frame size: the tester's own rate, and what to write where it is off the axis
+#           ceilings  one row per panel and frame size: the tester's own rate, and what to write where it is off the
+#           axis
 #           footer    one row per line of the footer
 #         Lengths are points (1/72 inch), y from the top of the page.
 # Output: STEM.<pdf|png|svg> in the current folder.
@@ -46,7 +47,8 @@ sx(x) = x / PAGE_W               # points to screen, x
 sy(y) = 1. - y / PAGE_H          # points from the top to screen, y
 up(points, panel) = points * Y_MAX[panel] / HEIGHT[panel]                    # points to a panel's y units
 bar_x(panel) = $2 + ($3 - (NS + 1) / 2.) * BAR_W[panel]
-# Columns of "bars": 1 panel, 2 group, 3 switch, 4 frame bytes, 5 value, 6 low, 7 high, 8 what to draw, 9 marks, 10 bound
+# Columns of "bars": 1 panel, 2 group, 3 switch, 4 frame bytes, 5 value, 6 low, 7 high, 8 what to draw, 9 marks, 10
+# bound
 is_bar(panel, switch, drawn) = int($1) == panel && int($3) == switch && strcol(8) eq drawn
 has_value(panel) = int($1) == panel && (strcol(8) eq "ok" || strcol(8) eq "invalid")
 # 20000 as 20k: no more than five characters fit

@@ -3,7 +3,8 @@
 # forest.gp: comparison of two versions, a row per cell: ratio, interval, margin and verdict.
 #
 # Use:    cd <folder>/figures && gnuplot -d -c <repository>/plots/forest.gp pdf|png|svg [forest]
-# Input:  forest.dat: the blocks of page.gp; ratios: panel series row ratio low high kind beyond text, of which kind is 1
+# Input:  forest.dat: the blocks of page.gp; ratios: panel series row ratio low high kind beyond text, of which kind is
+# 1
 #         faster, 2 slower, 3 equivalent, 4 inconclusive, 5 capped, 0 other; bands: panel series low high
 # Output: forest.<pdf|png|svg>
 HERE = ARG0[1:strlen(ARG0) - strlen("forest.gp")]
@@ -17,6 +18,7 @@ COLOUR(k) = word(COLOURS, k + 1)
 is_kind(k) = of_panel(p) && int($7) == k
 do for [p=1:NP] {
     load HERE . "panel.gp"
+    ARROW = beside(0, 8) - beside(0, 0)
     plot \
         DATA index DATA_2 using (of_panel(p) ? $3 : NaN):(Y_LO[p]):3:4:(Y_LO[p]):(Y_HI[p]) \
             with boxxyerror fs solid noborder lc rgb "#EEEEEE", \
@@ -26,9 +28,9 @@ do for [p=1:NP] {
             with vectors nohead lw LW_LINE lc rgb COLOUR(k), \
         for [k=0:5] DATA index DATA_1 using (is_kind(k) && int($8) == 0 ? $4 : NaN):3 \
             with points pt SHAPE(k) ps 1.2 * POINT_SIZE lw LW_LINE lc rgb COLOUR(k), \
-        DATA index DATA_1 using (of_panel(p) && int($8) > 0 ? beside($4, -8) : NaN):3:(beside(0, 8) - beside(0, 0)):(0) \
+        DATA index DATA_1 using (of_panel(p) && int($8) > 0 ? beside($4, -8) : NaN):3:(ARROW):(0) \
             with vectors head filled size screen 3 / PAGE_W, 25 lw LW_LINE lc rgb INK, \
-        DATA index DATA_1 using (of_panel(p) && int($8) < 0 ? beside($4, 8) : NaN):3:(beside(0, -8) - beside(0, 0)):(0) \
+        DATA index DATA_1 using (of_panel(p) && int($8) < 0 ? beside($4, 8) : NaN):3:(-ARROW):(0) \
             with vectors head filled size screen 3 / PAGE_W, 25 lw LW_LINE lc rgb INK, \
         DATA index DATA_1 using (of_panel(p) ? X_HI[p] : NaN):3:9 with labels left offset 0.6, 0 font FACE_LABEL
 }

@@ -23,8 +23,10 @@ do for [p=1:NP] {
         for [s=1:NS] DATA index DATA_1 using (good(s) && valid(7) ? x_of(s) : NaN):4:(x_of(s) - BAR_W * 0.42): \
             (x_of(s) + BAR_W * 0.42):4:7 with boxxyerror fs transparent pattern HATCH(STYLE[s]) border rgb INK \
             lw LW_BAR lc rgb HATCH_COLOUR(STYLE[s]), \
-        for [s=1:NS] DATA index DATA_1 using (good(s) ? x_of(s) : NaN):4 with points pt 7 ps 0.75 * POINT_SIZE lc rgb "#FFFFFF", \
-        for [s=1:NS] DATA index DATA_1 using (good(s) ? x_of(s) : NaN):4 with points pt 7 ps 0.55 * POINT_SIZE lc rgb INK, \
+        for [s=1:NS] DATA index DATA_1 using (good(s) ? x_of(s) : NaN):4 \
+            with points pt 7 ps 0.75 * POINT_SIZE lc rgb "#FFFFFF", \
+        for [s=1:NS] DATA index DATA_1 using (good(s) ? x_of(s) : NaN):4 \
+            with points pt 7 ps 0.55 * POINT_SIZE lc rgb INK, \
         for [s=1:NS] DATA index DATA_1 using (of(p, s) && strcol(9) eq "invalid" ? x_of(s) : NaN):4 \
             with points pt 2 ps POINT_SIZE lw LW_LINE lc rgb WARN, \
         for [s=1:NS] DATA index DATA_1 using (of(p, s) ? x_of(s) : NaN): \

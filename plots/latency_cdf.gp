@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# latency_cdf.gp: distribution of latency, a curve per switch; a row of panels per setup and frame size, a column per load.
+# latency_cdf.gp: distribution of latency, a curve per switch; a row of panels per setup and frame size, a column per
+# load.
 #
 # Use:    cd results/<run>/figures && gnuplot -d -c <repository>/plots/latency_cdf.gp pdf|png|svg [latency_cdf]
 # Input:  latency_cdf.dat: the blocks of page.gp; curves: panel series latency_us share marks has_point

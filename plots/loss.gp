@@ -3,7 +3,8 @@
 # loss.gp: loss against load, a line per switch, a panel per setup and frame size.
 #
 # Use:    cd results/<run>/figures && gnuplot -d -c <repository>/plots/loss.gp pdf|png|svg [loss]
-# Input:  loss.dat: the blocks of page.gp; points: panel series load_mpps loss_ratio low high marks (no loss is the value
+# Input:  loss.dat: the blocks of page.gp; points: panel series load_mpps loss_ratio low high marks (no loss is the
+# value
 #         of the axis text 0); goals: panel series loss_ratio text
 # Output: loss.<pdf|png|svg>
 HERE = ARG0[1:strlen(ARG0) - strlen("loss.gp")]

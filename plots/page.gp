@@ -7,8 +7,8 @@
 #         plot ...                     the data
 #     }
 #     load HERE . "legend.gp"          legend and notes; closes the page
-# Input: tab-separated blocks, columns named in each: figure, series, panels, tics, texts; behind them, from index DATA_1
-# on, the tables of the figure, whose first columns are panel and series. Lengths are points, y from the top.
+# Input: tab-separated blocks, columns named in each: figure, series, panels, tics, texts; behind them, from index
+# DATA_1 on, the tables of the figure, whose first columns are panel and series. Lengths are points, y from the top.
 # Texts reach gnuplot as quoted fields only, and text markup is off.
 
 load HERE . "style.gp"

@@ -3,7 +3,8 @@
 # repeats.gp: every trial or block as a dot, with median and interval; a row per cell.
 #
 # Use:    cd results/<run>/figures && gnuplot -d -c <repository>/plots/repeats.gp pdf|png|svg [repeats]
-# Input:  repeats.dat: the blocks of page.gp; dots: panel series percent row counts beyond text; medians: panel series row
+# Input:  repeats.dat: the blocks of page.gp; dots: panel series percent row counts beyond text; medians: panel series
+# row
 #         low_percent high_percent text
 # Output: repeats.<pdf|png|svg>
 HERE = ARG0[1:strlen(ARG0) - strlen("repeats.gp")]
@@ -15,7 +16,8 @@ do for [p=1:NP] {
     plot \
         DATA index DATA_2 using (of_panel(p) && valid(4) ? 0 : NaN):3:4:5:($3 - 0.36):($3 + 0.36) \
             with boxxyerror fs solid noborder lc rgb "#DDDDDD", \
-        DATA index DATA_2 using (of_panel(p) ? 0 : NaN):($3 - 0.4):(0):(0.8) with vectors nohead lw 1.4 * LW_LINE lc rgb INK, \
+        DATA index DATA_2 using (of_panel(p) ? 0 : NaN):($3 - 0.4):(0):(0.8) \
+            with vectors nohead lw 1.4 * LW_LINE lc rgb INK, \
         for [s=1:NS] DATA index DATA_1 using (of(p, s) && int($5) && int($6) == 0 ? $3 : NaN):4 \
             with points pt POINT(STYLE[s]) ps 0.62 * POINT_SIZE lw LW_FRAME lc rgb LINE(STYLE[s]), \
         DATA index DATA_1 using (of_panel(p) && !int($5) && int($6) == 0 ? $3 : NaN):4 \

@@ -3,9 +3,9 @@
 
     draw_all(run_dir) -> the files written, and why other figures were not drawn
 
-data.py gives what a run has (reading.py parses it); a module per figure makes sheets of that, which sheet.py lays out and
-writes as the small table `<name>.dat` that `plots/<name>.gp` draws; all of these are pure. Bars by frame size have a layout
-of their own (bars.py, barpage.py). drawing.py reads, writes and starts gnuplot.
+data.py gives what a run has (reading.py parses it); a module per figure makes sheets of that, which sheet.py lays out
+and writes as the small table `<name>.dat` that `plots/<name>.gp` draws; all of these are pure. Bars by frame size have
+a layout of their own (bars.py, barpage.py). drawing.py reads, writes and starts gnuplot.
 
 A next figure is one `plots/<name>.gp`, one function from Data to sheets, and one line in drawing.FIGURES.
 

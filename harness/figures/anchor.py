@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The anchor cell over time: one unchanging measurement at the start of each block, which tells how the machine was. Pure."""
+"""The anchor cell over time: one unchanging measurement at the start of each block, which tells how the machine was.
+Pure.
+"""
 
 import statistics
 from datetime import datetime
@@ -21,7 +23,7 @@ def anchor(data: Data) -> list[Sheet]:
             if row["phase"] in ("warmup", "warm-up"):
                 continue
             if rate is None or when is None:
-                data.warn([f"trials.csv line {row.line}: no rate or no time that can be read; not in the figure of anchors"])
+                data.warn([f"trials.csv line {row.line}: no rate or no time that can be read; not in the figure"])
             else:
                 trials.append((row, rate, when))
     if len(trials) < 2:
@@ -40,7 +42,8 @@ def anchor(data: Data) -> list[Sheet]:
 def _page(trials: list, good: dict, medians: dict[str, float], start: datetime) -> Sheet:
     middle = statistics.median(medians.values())
     of_all = shared(flags_of(row) for row, _, _ in trials)
-    dots = [(1, 1, (when - start).total_seconds() / 60, rate / 1e6, row["status"] == "ok") for row, rate, when in trials]
+    dots = [(1, 1, (when - start).total_seconds() / 60, rate / 1e6, row["status"] == "ok")
+            for row, rate, when in trials]
     blocks = []
     for name, median in medians.items():
         minutes = statistics.median((when - start).total_seconds() for _, _, when in good[name]) / 60
@@ -50,15 +53,17 @@ def _page(trials: list, good: dict, medians: dict[str, float], start: datetime) 
     rates = [d[3] for d in dots] + [middle / 1e6 * 0.95, middle / 1e6 * 1.05]
     room = (max(rates) - min(rates)) * 0.15
     row = trials[0][0]
-    what = f"{clean(row['switch'], 16)}, {clean(row['topology'], 12)} {clean(row['direction'], 10)} {clean(row['frame_bytes'], 6)} B"
+    cell = " ".join(clean(row[column], 12) for column in ("topology", "direction", "frame_bytes"))
+    what = f"{clean(row['switch'], 16)}, {cell} B"
     last = max(d[2] for d in dots)
     panel = Panel("Anchor cell", f"{what} {marks(of_all)}".strip(), linear(-0.03 * last, last * 1.03 or 1.0, 6),
                   linear(max(0.0, min(rates) - room), max(rates) + room, 5), height=90.0)
     used = set().union(*(flags_of(row) for row, _, _ in trials))
     notes = (f"Small dot: received rate of one trial of the same cell, in each block anew (n = {len(trials)} trials, "
-             f"{len(medians)} blocks); cross: invalid. Large dot with its block's number: the block's median. Band: within "
-             f"{SUSPECT * 100:g} % of the median of all blocks; a block outside of it (red) is suspect. The y axis does not "
-             "begin at 0.", " ".join([*mark_notes(used, bool(of_all)), run_note(row for row, _, _ in trials)]))
+             f"{len(medians)} blocks); cross: invalid. Large dot with its block's number: the block's median. Band: "
+             f"within {SUSPECT * 100:g} % of the median of all blocks; a block outside of it (red) is suspect. The y "
+             "axis does not begin at 0.",
+             " ".join([*mark_notes(used, bool(of_all)), run_note(row for row, _, _ in trials)]))
     return Sheet((panel,), ("value",),
                  (Table("trials", "panel series minutes mpps counts", dots),
                   Table("blocks", "panel series minutes mpps is_suspect text", blocks),

@@ -115,7 +115,8 @@ def footer_text(chart: Chart) -> list[str]:
     shown = [f"Bar: {chart.measure.says}; {how}."]
     if chart.measure.is_rate and any(panel.two_way for panel in chart.panels):
         shown.append("The total of a two-way panel is the sum of its two directions.")
-    extremes, interval = f"smallest and largest {'block' if chart.by_blocks else 'trial'}", "95 % confidence interval of the median"
+    extremes = f"smallest and largest {'block' if chart.by_blocks else 'trial'}"
+    interval = "95 % confidence interval of the median"
     if any(bar.low is not None for bar in valued):
         if chart.measure.has_one_shot and not chart.by_blocks:
             shown.append("Whiskers: the lower and upper bound that the search found.")
@@ -132,7 +133,8 @@ def footer_text(chart: Chart) -> list[str]:
     else:
         shown.append(f"No upper bound is drawn: {BOUND} has no valid value here.")
     if any(panel.ceilings for panel in chart.panels):
-        shown.append("Dotted: the tester's own ceiling on such ports, with nothing to measure between (calibration.json).")
+        shown.append("Dotted: the tester's own ceiling on such ports, with nothing to measure between "
+                     "(calibration.json).")
     if any(panel.zoom > 1 for panel in chart.panels):
         shown.append("Tinted: the y axis is zoomed by the factor given; compare heights only between panels of one "
                      "scale.")
@@ -154,7 +156,8 @@ def bars_dat(chart: Chart, page: Page) -> str:
     panels, groups, bars, ceilings = [], [], [], []
     two_way = any(panel.two_way for panel in chart.panels)
     for p, (panel, place) in enumerate(zip(chart.panels, page.places), 1):
-        unit = chart.measure.label + " per direction" * (two_way and chart.measure.is_rate) if place.first_column else ""
+        per_direction = " per direction" * (two_way and chart.measure.is_rate)
+        unit = chart.measure.label + per_direction if place.first_column else ""
         zoom = f"y zoomed {float(f'{panel.zoom:.2g}'):g}\N{MULTIPLICATION SIGN}" if panel.zoom > 1 else ""
         room = place.width + 10
         panels.append((p, place.left, place.top, place.width, place.height, len(panel.frames), place.bar_width,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One figure of every cell by frame size and topology: rows of results.csv to a chart of panels, groups and bars. Pure.
 
-Values are in the unit of the Measure, as rates in Mpps (1e6 frames per second, per direction); frame sizes are bytes with
-the 4-byte FCS.
+Values are in the unit of the Measure, as rates in Mpps (1e6 frames per second, per direction); frame sizes are bytes
+with the 4-byte FCS.
 """
 
 import math
@@ -111,8 +111,8 @@ Ceiling = Callable[[str, str, int], float | None]       # of port kind, directio
 
 
 def pivot(rows: Sequence[Row], measure: Measure, ceiling: Ceiling | None = None, by_blocks: bool = False) -> Chart:
-    """Arrange the rows of the measure: a panel per setup (topology, chain length, guest, direction), in it a group per frame
-    size, in it a bar per switch of the whole chart (testpmd first, null last, others by name).
+    """Arrange the rows of the measure: a panel per setup (topology, chain length, guest, direction), in it a group per
+    frame size, in it a bar per switch of the whole chart (testpmd first, null last, others by name).
 
     Where one bar would have several values since accel, port_kind, nf or flows vary, panels are split by that column.
     What is still double is the last row of an append-only file, with a warning. Raises NotDrawn when nothing is left to
@@ -154,8 +154,8 @@ def pivot(rows: Sequence[Row], measure: Measure, ceiling: Ceiling | None = None,
 
 
 def _ceilings(points: Iterable[_Point], ceiling: Ceiling) -> tuple[tuple[int, float], ...]:
-    """Of each frame size the tester's own rate. In p2p only, where the generator does what it did when it was calibrated;
-    elsewhere guests share the work. Only where all bars of the group have one kind of port."""
+    """Of each frame size the tester's own rate. In p2p only, where the generator does what it did when it was
+    calibrated; elsewhere guests share the work. Only where all bars of the group have one kind of port."""
     kinds: dict[tuple[int, str], set[str]] = {}
     for p in points:
         if p.setup[0] == "p2p" and p.value is not None:

@@ -79,7 +79,8 @@ def grouped(items: Sequence[T], place_of: Callable[[T], Place], has_value: Calla
     """Items by panel, panels in order. A panel is of one setup and frame size; `without` names fields of Key that it
     does not ask for. Columns of SPLIT and `traffic` tell panels apart where otherwise items with a value would fall
     together; items without one (n/a, failed) stand in every panel of their setup then. `within` is what items of one
-    cell and panel differ in rightly, such as the load. A key says of `split` only what tells its own setup's panels apart.
+    cell and panel differ in rightly, such as the load. A key says of `split` only what tells its own setup's panels
+    apart.
     """
     def base(p: Place) -> Key:
         return Key(p.topology, None if "chain_length" in without else p.chain_length, p.guest, p.direction,

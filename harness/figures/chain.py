@@ -32,12 +32,11 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
         of_length = {n: shared(flags_of(v.row) for v in valued if place(v.row).chain_length == n)
                      for n in {place(v.row).chain_length for v in valued}}
         lengths = sorted({place(v.row).chain_length for v in values})
+        tics = tuple((float(n), str(n) + marks(of_length.get(n, set()) - of_all)) for n in lengths)
         top = max(v.high if v.high is not None else v.value or 0.0 for v in valued) / 1e6
         title, subtitle = titles(key, (place(v.row) for v in valued))
         drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(),
-                           Axis(lengths[0] - 0.5, lengths[-1] + 0.5, tuple((float(n), str(n) + marks(of_length.get(n, set()) - of_all))
-                                                                      for n in lengths),
-                                grid=False),
+                           Axis(lengths[0] - 0.5, lengths[-1] + 0.5, tics, grid=False),
                            linear(0.0, top * 1.15 or 1.0, 5), _absent(values)))
         for value in sorted(valued, key=lambda v: place(v.row).chain_length):
             here = place(value.row)

@@ -6,8 +6,8 @@ from harness.figures.data import Data
 from harness.figures.throughput import bars
 
 CYCLES = Measure("cycles_per_packet", ("", "1", "cycles/packet", "cycles"), "a number of cycles", 1.0,
-                 "cycles per packet", "CPU cycles that the switch's own cores spent per packet, busy ones only where the "
-                 "switch tells them apart; in trials of their own", is_rate=False)
+                 "cycles per packet", "CPU cycles that the switch's own cores spent per packet, busy ones only where "
+                 "the switch tells them apart; in trials of their own", is_rate=False)
 
 
 def cycles(data: Data) -> list[str]:

@@ -69,7 +69,8 @@ class Data:
     def absent(self, key: Key, drawn: Collection[str]) -> str:
         """"n/a: vpp; failed: bess": switches that gave nothing in a panel's cells, but those that are drawn in it."""
         try:
-            rows = [row for row in self.results if row["status"] in ("failed", "unsupported") and row["switch"] not in drawn]
+            rows = [row for row in self.results if row["status"] in ("failed", "unsupported")
+                    and row["switch"] not in drawn]
         except FigureError:         # without results.csv nothing is known of them
             return ""
         return absent_note(("n/a" if row["status"] == "unsupported" else "failed", row["switch"]) for row in rows
@@ -192,7 +193,8 @@ class Data:
             if (point.get("port_kind"), point.get("direction"), point.get("frame_bytes")) == (port_kind, direction,
                                                                                               frame_bytes):
                 rate = point.get("max_pps")
-                good = isinstance(rate, (int, float)) and not isinstance(rate, bool) and math.isfinite(rate) and rate > 0
+                is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+                good = is_number and math.isfinite(rate) and rate > 0
                 return float(rate) if good else None
         return None
 

@@ -48,8 +48,8 @@ FIGURES: tuple[Figure, ...] = (
 
 
 class Drawn(NamedTuple):
-    """files: all that were written. not_drawn: figures that the run has no data for, and why. failed: figures whose data
-    are there and cannot be drawn, and why."""
+    """files: all that were written. not_drawn: figures that the run has no data for, and why. failed: figures whose
+    data are there and cannot be drawn, and why."""
 
     files: list[Path]
     not_drawn: dict[str, str]

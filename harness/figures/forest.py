@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Comparison as a forest plot: ratio B/A of every cell with its interval and verdict, from the comparison's CSV. Pure."""
+"""Comparison as a forest plot: ratio B/A of every cell with its interval and verdict, from the comparison's CSV.
+Pure.
+"""
 
 from typing import NamedTuple
 
@@ -77,12 +79,13 @@ def _page(ratios: list[Ratio]) -> Sheet:
              + ("faster" if better in (set(), {"higher"}) else "more, which is worse where a row is of latency or loss")
              + f". Line: its {f'{confidence * 100:g}' if confidence else '95'} % interval"
              + (f". Band: margin of {margins[0] * 100:g} %, within which two are called equivalent" if bands else "")
-             + ". Filled: faster or slower; hollow: equivalent; cross: inconclusive, which is not the same; square: capped by "
-             "the generator." + " An arrow: beyond the axis." * any(r[7] for r in rows),)
+             + ". Filled: faster or slower; hollow: equivalent; cross: inconclusive, which is not the same; square: "
+             "capped by the generator." + " An arrow: beyond the axis." * any(r[7] for r in rows),)
     return Sheet((Panel("", "", axis, y, height=10.0 * count + 6),), ("value",),
                  (Table("ratios", "panel series row ratio low high kind beyond text", rows),
                   Table("bands", "panel series low high", bands)), notes,
-                 f"Ratio {names[1]} / {names[0]}", "", columns=1, left=_room(ratios), right=86.0, legend=False, narrow=False)
+                 f"Ratio {names[1]} / {names[0]}", "", columns=1, left=_room(ratios), right=86.0, legend=False,
+                 narrow=False)
 
 
 def _side(ratios: list[Ratio], side: str) -> str:

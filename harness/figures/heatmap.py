@@ -44,11 +44,13 @@ def _page(maps: list, top: float, data: Data) -> Sheet:
             used |= flags_of(v.row)
         on_panels = on_panels or bool(of_all)
     every = [v for _, _, of in maps for v in of]
+    count = counts_note((v.n for v in every if v.value is not None), data.by_blocks(METRIC))
     notes = (f"In each field: R+ in Mpps, the rate received under saturating load per direction, no loss goal; median, "
-             f"{counts_note((v.n for v in every if v.value is not None), data.by_blocks(METRIC))} (their spread is in results.csv). "
-             f"The brighter, the faster, from 0 to {top / 1e6:.3g} Mpps in all panels. Grey: no value; empty: not measured.",
+             f"{count} (their spread is in results.csv). The brighter, the faster, from 0 to {top / 1e6:.3g} Mpps in "
+             "all panels. Grey: no value; empty: not measured.",
              " ".join([*mark_notes(used, on_panels), run_note(v.row for v in every)]))
-    return Sheet(tuple(drawn), ("value",), (Table("fields", "panel series size flows share text is_dark", rows),), notes,
+    return Sheet(tuple(drawn), ("value",), (Table("fields", "panel series size flows share text is_dark", rows),),
+                 notes,
                  "Frame size in bytes, FCS included", "Flows", columns=3, legend=False)
 
 

@@ -72,20 +72,20 @@ def _percentile_page(panels: dict[Key, list[At]], names: tuple[str, ...], data: 
                            categories([loads.text(load) for load in all_loads]), axis, absent))
         for a in valued:
             v = a.p50
-            rows.append((p, names.index(v.row["switch"]) + 1, all_loads.index(a.load) + 1, (v.value or 0) / 1e3,
-                         None if v.low is None else v.low / 1e3, None if v.high is None else v.high / 1e3, a.p99, a.p999,
-                         v.drawn, marks(flags_of(v.row) - of_all)))
+            p50, low, high = (None if ns is None else ns / 1e3 for ns in (v.value, v.low, v.high))
+            rows.append((p, names.index(v.row["switch"]) + 1, all_loads.index(a.load) + 1, p50, low, high, a.p99,
+                         a.p999, v.drawn, marks(flags_of(v.row) - of_all)))
             used |= flags_of(v.row)
         on_panels = on_panels or bool(of_all)
-    notes = ("Dot: median (p50). Bar: from p50 to p99. Line with cap: to p99.9. A percentile is left out unless ten samples "
-             f"lie beyond it. {LATENCY} Each is the median of "
-             f"{counts_note((a.p50.n for a in every if a.p50.value is not None), any(data.by_blocks(a.p50.row['metric']) for a in every))}. Loads are sent rates "
-             "as fractions of each switch's own result, or absolute rates."
+    by_blocks = any(data.by_blocks(a.p50.row["metric"]) for a in every)
+    count = counts_note((a.p50.n for a in every if a.p50.value is not None), by_blocks)
+    notes = ("Dot: median (p50). Bar: from p50 to p99. Line with cap: to p99.9. A percentile is left out unless ten "
+             f"samples lie beyond it. {LATENCY} Each is the median of {count} (their spread is in results.csv). Loads "
+             "are sent rates as fractions of each switch's own result, or absolute rates."
              + " Cross: invalid, its trials did not pass their checks." * any(a.p50.drawn == "invalid" for a in every),
              " ".join([*mark_notes(used, on_panels), run_note(a.p50.row for a in every)]))
-    return Sheet(tuple(drawn), names, (Table("bars", "panel series load p50_us p50_low_us p50_high_us p99_us p999_us drawn "
-                                             "marks", rows),),
-                 notes, "Load", "One-way latency", columns=3, left=31.0)
+    table = Table("bars", "panel series load p50_us p50_low_us p50_high_us p99_us p999_us drawn marks", rows)
+    return Sheet(tuple(drawn), names, (table,), notes, "Load", "One-way latency", columns=3, left=31.0)
 
 
 # ---- distributions -------------------------------------------------------------------------------------------------
@@ -169,8 +169,9 @@ def _distribution_page(setups: dict[Key, list[Curve]], columns: Sequence[str], n
                 points = _points(c.bins, tail, y.low)
                 mark = marks(c.flags - of_all)
                 s = names.index(c.row["switch"]) + 1
-                rows += [(len(drawn), s, us, share, mark if i == len(points) // 2 else "",
-                          i % 12 == (4 * s) % 12 and (tail or 0.02 < share < 0.98)) for i, (us, share) in enumerate(points)]
+                for k, (us, share) in enumerate(points):
+                    has_point = k % 12 == (4 * s) % 12 and (tail or 0.02 < share < 0.98)
+                    rows.append((len(drawn), s, us, share, mark if k == len(points) // 2 else "", has_point))
                 used |= c.flags
             on_panels = on_panels or bool(of_all)
     n = sorted({c.trials for c in every})
@@ -179,10 +180,12 @@ def _distribution_page(setups: dict[Key, list[Curve]], columns: Sequence[str], n
     what = ("Share of packets that took longer (CCDF), down to ten packets" if tail
             else "Share of packets that took no longer (CDF)")
     notes = (f"{what}; all packets of the valid trials of a cell and load together ({count} trials, {samples[0]:,}"
-             f"{f' to {samples[-1]:,}' * (samples[-1] > samples[0])} packets; no error bars). {LATENCY} Lost packets are not in it.",
+             f"{f' to {samples[-1]:,}' * (samples[-1] > samples[0])} packets; no error bars). {LATENCY} Lost packets "
+             "are not in it.",
              " ".join([*mark_notes(used, on_panels), run_note(c.row for c in every)]))
     return Sheet(tuple(drawn), names, (Table("curves", "panel series latency_us share marks has_point", rows),), notes,
-                 "One-way latency", "Share of packets above" if tail else "Share of packets", columns=len(columns), balanced=False)
+                 "One-way latency", "Share of packets above" if tail else "Share of packets",
+                 columns=len(columns), balanced=False)
 
 
 def _points(bins: Bins, tail: bool, lowest: float) -> list[tuple[float, float]]:

@@ -39,7 +39,8 @@ def loss(data: Data) -> list[Sheet]:
     keys = list(panels)
     names = switch_order(p.row["switch"] for p in points)
     goals = {name: goal for name in ("ndr", "pdr") if (goal := _goal(data, name))}
-    return [_page({keys[i]: panels[keys[i]] for i in page}, names, goals, data) for page in split_pages(len(keys), PAGE)]
+    return [_page({keys[i]: panels[keys[i]] for i in page}, names, goals, data)
+            for page in split_pages(len(keys), PAGE)]
 
 
 def _goal(data: Data, name: str) -> float | None:
@@ -57,7 +58,8 @@ def _points(data: Data) -> list[Loss]:
         load = number(row["intended_pps"])
         if load is None or row["status"] != "ok" or row["phase"].partition("@")[0] in LEFT_OUT:
             continue
-        sent, received, unsent = whole(row["sent_count"]), whole(row["received_count"]), whole(row["unsent_count"] or "0")
+        sent, received = whole(row["sent_count"]), whole(row["received_count"])
+        unsent = whole(row["unsent_count"] or "0")
         if sent is None or received is None or unsent is None or load <= 0 or not place(row).sound:
             bad += 1
         elif sent + unsent:
@@ -90,7 +92,8 @@ def _page(panels: dict[Key, list[Loss]], names: tuple[str, ...], goals: dict[str
     for number_, (key, of) in enumerate(panels.items(), 1):
         of_all = shared(set(p.flags) for p in of)
         title, subtitle = titles(key, (place(p.row) for p in of))
-        drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(), linear(0.0, max(p.mpps for p in of) * 1.06, 5), y,
+        drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(),
+                           linear(0.0, max(p.mpps for p in of) * 1.06, 5), y,
                            data.absent(key, {p.row["switch"] for p in of})))
         for p in sorted(of, key=lambda p: p.mpps):
             median = statistics.median(p.ratios)
@@ -103,9 +106,11 @@ def _page(panels: dict[Key, list[Loss]], names: tuple[str, ...], goals: dict[str
                  if goal > zero]
     n = sorted({len(p.ratios) for p in every})
     count = f"n = {n[0]}" + f" to {n[-1]}" * (len(n) > 1)
-    notes = (f"Point: lost and unsent frames, of those intended; median of the valid trials at a load ({count}). Whiskers: "
+    notes = (f"Point: lost and unsent frames, of those intended; median of the valid trials at a load ({count}). "
+             "Whiskers: "
              "smallest and largest trial. The lowest line stands for no loss at all (the axis is logarithmic)."
-             + "".join(f" Dotted: the loss goal of {name.upper()}, {goal * 100:.6g} %." for name, goal in goals.items()),
+             + "".join(f" Dotted: the loss goal of {name.upper()}, {goal * 100:.6g} %."
+                       for name, goal in goals.items()),
              " ".join([*mark_notes(used, on_panels), run_note(p.row for p in every)]))
     return Sheet(tuple(drawn), names, (Table("points", "panel series load_mpps loss_ratio low high marks", rows),
                                        Table("goals", "panel series loss_ratio text", goal_rows)),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""CSV files of a run to rows. They are not trusted: numbers are parsed, text is cleaned, damaged rows are named and left
-out. Pure.
+"""CSV files of a run to rows. They are not trusted: numbers are parsed, text is cleaned, damaged rows are named and
+left out. Pure.
 """
 
 import csv

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every run as a dot: R+ of each block, or where there are no blocks of each trial, relative to the cell's median. Pure."""
+"""Every run as a dot: R+ of each block, or where there are no blocks of each trial, relative to the cell's median.
+Pure.
+"""
 
 import statistics
 from typing import NamedTuple
@@ -74,7 +76,8 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
         title, subtitle = titles(key, (place(c.row) for c in of))
         many = len({place(c.row).frame_bytes for c in of}) > 1 or key.frame_bytes is None
         drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(), x,
-                           Axis(0.4, len(of) + 0.6, tuple((float(len(of) - i), _name(c, many)) for i, c in enumerate(of)),
+                           Axis(0.4, len(of) + 0.6, tuple((float(len(of) - i), _name(c, many))
+                                                          for i, c in enumerate(of)),
                                 grid=True),
                            data.absent(key, {c.row["switch"] for c in of}), height=ROW_PT * len(of) + 4))
         for i, c in enumerate(of):
@@ -84,13 +87,15 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
                 spread = (j - (len(c.dots) - 1) / 2) * min(0.5 / len(c.dots), 0.16)
                 dots.append((p, s, max(-edge, min(edge, off)), y - spread, counts,
                              0 if abs(off) <= edge else 1 if off > 0 else -1, f"{off:+.0f} %"))
-            low, high = (None if v is None else max(-edge, min(edge, (v / c.median - 1) * 100)) for v in (c.low, c.high))
+            low, high = (None if v is None else max(-edge, min(edge, (v / c.median - 1) * 100))
+                         for v in (c.low, c.high))
             medians.append((p, s, y, low, high, _median_text(c, of_all)))
             used |= flags_of(c.row)
         on_panels = on_panels or bool(of_all)
     one = "block" if data.by_blocks(METRIC) else "trial"
     counts = counts_note((sum(ok for _, ok in c.dots) for c in every), data.by_blocks(METRIC))
-    notes = (f"Dot: R+ of one {one} (received rate under saturating load, no loss goal), as its distance from the median of "
+    notes = (f"Dot: R+ of one {one} (received rate under saturating load, no loss goal), as its distance from the "
+             f"median of "
              f"its row, {counts}; from top to bottom in the order of measurement. Cross: invalid, not in the median. "
              f"Number at the right: the median in Mpps per direction. "
              + interval_note((sum(ok for _, ok in c.dots) for c in every), data.by_blocks(METRIC), "Grey band")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A sheet: panels with axes, a legend of switches above, notes below, and tables that the figure's own .gp draws into the
-panels. Laid out here and written as the .dat that plots/page.gp reads. Pure. Lengths are points, y from the top.
+"""A sheet: panels with axes, a legend of switches above, notes below, and tables that the figure's own .gp draws into
+the panels. Laid out here and written as the .dat that plots/page.gp reads. Pure. Lengths are points, y from the top.
 """
 
 import math

@@ -19,7 +19,8 @@ def ndr(data: Data) -> list[str]:
     """NDR, with the loss goal that the run has set; of a full RFC 2544 search its throughput."""
     full = "rfc2544_throughput_pps"
     if data.metrics(full):
-        return bars(data, Measure(full, PPS, "a rate in pps", 1e-6, "Mpps", "throughput of RFC 2544, per direction; loss "
+        return bars(data, Measure(full, PPS, "a rate in pps", 1e-6, "Mpps",
+                                  "throughput of RFC 2544, per direction; loss "
                                   "goal 0 in 60 s", has_one_shot=True))
     return bars(data, _searched(data, "ndr"))
 

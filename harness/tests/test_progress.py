@@ -81,7 +81,8 @@ def test_time_left_is_that_of_the_plan_times_what_cells_took_and_never_negative(
         assert shown.seconds_left() == 0
 
 
-@pytest.mark.parametrize("seconds, says", [(0, "5 s"), (42, "40 s"), (100, "2 min"), (3600, "60 min"), (7500, "2 h 05 min")])
+@pytest.mark.parametrize("seconds, says", [(0, "5 s"), (42, "40 s"), (100, "2 min"), (3600, "60 min"),
+                                           (7500, "2 h 05 min")])
 def test_durations(seconds: float, says: str) -> None:
     assert progress._duration(seconds) == says
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`vswbench report`: whole, self-contained, and safe whatever a run says. (How it looks and that its tables sort was seen in
-Chromium.)"""
+"""`vswbench report`: whole, self-contained, and safe whatever a run says. (How it looks and that its tables sort was
+seen in Chromium.)"""
 
 import csv
 import json
@@ -134,7 +134,8 @@ def test_what_a_run_says_is_text_and_nothing_else() -> None:
     writer.writerows(found)
     about = {"run_id": bad, "command": [bad, bad], "sources": {bad: bad}, "machine": {bad: {bad: [bad]}}, "state": bad,
              "versions": {"vswbench": bad}, "duration_s": bad, "cells": bad, "started_utc": bad, "testbed": bad}
-    text = report.page(of({"results.csv": out.getvalue(), "run.json": json.dumps(about)}), Path(bad), [], {bad: bad}, [bad])
+    text = report.page(of({"results.csv": out.getvalue(), "run.json": json.dumps(about)}), Path(bad), [], {bad: bad},
+                       [bad])
     page = Page(text)
     assert page.tags["script"] == 1 and page.tags["img"] == 0 and page.handlers == []
     assert page.wrong == [] and page.open == []

@@ -16,10 +16,12 @@ OUT = Path(__file__).resolve().parent / "run"
 RUN = "sample-invented-run"
 CELL = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "accel",
         "frame_bytes", "flows")
-RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags", "scenario",
+RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
+           "scenario",
            "reason", "block", "goal")
 TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CELL, "intended_pps", "intended_s",
-          "sent_count", "received_count", "lost_count", "unsent_count", "rx_pps", "loss_ratio", "status", "flags", "scenario")
+          "sent_count", "received_count", "lost_count", "unsent_count", "rx_pps", "loss_ratio", "status", "flags",
+          "scenario")
 SPEED = {"testpmd": 11.0e6, "ovs-dpdk": 6.0e6, "vpp": 8.5e6, "linux-bridge": 0.9e6}
 BLOCKS = 8
 rng = random.Random(20260101)
@@ -31,7 +33,8 @@ clock = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 def cell(switch, topology, direction="one-way", frame=64, guest="none", chain=0, flows=1, accel="", scenario="sample"):
     at = dict(run_id=RUN, switch=switch, switch_version="1.0", topology=topology, guest=guest, nf="io" if chain else "",
-              chain_length=chain, direction=direction, port_kind="vhost-user", accel=accel, frame_bytes=frame, flows=flows,
+              chain_length=chain, direction=direction, port_kind="vhost-user", accel=accel, frame_bytes=frame,
+              flows=flows,
               scenario=scenario)
     at["cell_id"] = f"{scenario}.{topology}.{direction}.{guest}.{chain}.{frame}B.{flows}f.{switch}"
     return at
@@ -53,7 +56,8 @@ def trial(at, phase, rate, seconds, carried, block, flags="", status="ok"):
     trials.append({**at, "trial_id": f"{len(trials) + 1:05d}", "phase": phase, "block": block,
                    "started_utc": clock.isoformat(), "intended_pps": rate, "intended_s": seconds, "sent_count": sent,
                    "received_count": received, "lost_count": sent - received, "unsent_count": 0,
-                   "rx_pps": received / seconds, "loss_ratio": (sent - received) / sent, "status": status, "flags": flags})
+                   "rx_pps": received / seconds, "loss_ratio": (sent - received) / sent, "status": status,
+                   "flags": flags})
     return trials[-1]["trial_id"]
 
 
@@ -92,7 +96,8 @@ def measured(at, capacity, flags="", with_latency=False, with_sweep=False):
         result(at, "cycles_per_packet", 2.4e9 / capacity * rng.uniform(0.9, 1), "1", n=3, flags=plain)
     for load in (0.10, 0.50, 0.99) if with_latency else ():
         name = f"{load:.2f}rplus"
-        known = [histogram(trial(at, f"latency@{name}", load * capacity, 1.0, load * capacity * (1 - lossy(load)), block,
+        known = [histogram(trial(at, f"latency@{name}", load * capacity, 1.0, load * capacity * (1 - lossy(load)),
+                                 block,
                                  plain), 6e6 / capacity * (3 + 40 * load ** 4), 0.3 + load, 0.002 + 0.01 * load)
                  for block in (1, 2)]
         for i, q in enumerate(("p50", "p99", "p999")):
@@ -143,7 +148,8 @@ def main() -> None:
     comparison()
     (OUT / "calibration.json").write_text(json.dumps({"version": 1, "date": "2026-01-01T00:00:00+00:00", "points": [
         {"port_kind": "vhost-user", "direction": d, "frame_bytes": f, "max_pps": rate}
-        for f, one in ((64, 12.5e6), (1024, 7.2e6)) for d, rate in (("one-way", one), ("two-way", one * 0.7))]}, indent=1) + "\n")
+        for f, one in ((64, 12.5e6), (1024, 7.2e6)) for d, rate in (("one-way", one),
+                                                                    ("two-way", one * 0.7))]}, indent=1) + "\n")
     about = {"run_id": RUN, "name": "sample", "schema_version": 1, "started_utc": "2026-01-01T00:00:00+00:00",
              "command": ["vswbench", "run", "scenarios/sample.toml"], "state": "complete", "duration_s": 5400.0,
              "machine": {"cpu_model": "Invented CPU", "cpu_count": 8, "kernel": "6.1", "memory_mib": 32768},
@@ -178,10 +184,13 @@ def comparison() -> None:
     for topology, ratio, half, verdict in (
             ("p2p.one-way.64B", 1.062, 0.008, "faster"), ("p2p.one-way.1024B", 1.004, 0.006, "equivalent"),
             ("p2p.two-way.64B", 1.021, 0.035, "inconclusive"), ("p2v.process.one-way.64B", 0.947, 0.012, "slower"),
-            ("v2v.process.one-way.64B", 1.000, 0.001, "capped"), ("loopback.process.1io.64B", 0.992, 0.007, "equivalent"),
+            ("v2v.process.one-way.64B", 1.000, 0.001, "capped"), ("loopback.process.1io.64B", 0.992, 0.007,
+                                                                  "equivalent"),
             ("loopback.process.2io.64B", 0.975, 0.04, "inconclusive"), ("loopback.qemu.1io.64B", None, 0, "failed")):
-        rows.append({"cell": topology, "metric": "rplus_pps", "run_a": RUN, "switch_a": "ovs-3.1", "run_b": RUN, "switch_b": "ovs-3.5", "ratio": ratio,
-                     "ci_low": ratio and ratio * (1 - half), "ci_high": ratio and ratio * (1 + half), "verdict": verdict,
+        rows.append({"cell": topology, "metric": "rplus_pps", "run_a": RUN, "switch_a": "ovs-3.1", "run_b": RUN,
+                     "switch_b": "ovs-3.5", "ratio": ratio,
+                     "ci_low": ratio and ratio * (1 - half), "ci_high": ratio and ratio * (1 + half),
+                     "verdict": verdict,
                      "margin": 0.01, "n_a": 10, "n_b": 10 if ratio else 0, "conf": 0.95, "better": "higher"})
     write("compare.csv", tuple(rows[0]), rows)
 
@@ -191,7 +200,8 @@ def write(name: str, columns: tuple, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\r\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({k: "" if v is None else f"{v:.10g}" if isinstance(v, float) else v for k, v in row.items()})
+            writer.writerow({k: "" if v is None else f"{v:.10g}" if isinstance(v, float) else v for k,
+                             v in row.items()})
 
 
 if __name__ == "__main__":
