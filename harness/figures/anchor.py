@@ -55,7 +55,7 @@ def _page(trials: list, good: dict, medians: dict[str, float], start: datetime) 
     row = trials[0][0]
     cell = " ".join(clean(row[column], 12) for column in ("topology", "direction", "frame_bytes"))
     what = f"{clean(row['switch'], 16)}, {cell} B"
-    last = max(d[2] for d in dots)
+    last = max(0.1, *(d[2] for d in dots))
     panel = Panel("Anchor cell", f"{what} {marks(of_all)}".strip(), linear(-0.03 * last, last * 1.03 or 1.0, 6),
                   linear(max(0.0, min(rates) - room), max(rates) + room, 5), height=90.0)
     used = set().union(*(flags_of(row) for row, _, _ in trials))

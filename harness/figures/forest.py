@@ -5,6 +5,7 @@ Pure.
 
 from typing import NamedTuple
 
+from harness.figures.bars import by_number
 from harness.figures.data import Data
 from harness.figures.reading import NotDrawn, Row, clean, number, whole
 from harness.figures.sheet import Axis, Panel, Sheet, Table, linear, split_pages
@@ -35,7 +36,7 @@ def forest(data: Data) -> list[Sheet]:
     ratios = [r for row in data.table(FILE, NEEDED) if (r := _ratio(row, data)) is not None]
     if not any(r.ratio is not None for r in ratios):
         raise NotDrawn(f"{FILE} has no readable ratio")
-    ratios.sort(key=lambda r: (r.ratio is None, -(r.ratio or 0.0), r.cell))
+    ratios.sort(key=lambda r: (r.ratio is None, -(r.ratio or 0.0), by_number(r.cell)))
     return [_page([ratios[i] for i in page]) for page in split_pages(len(ratios), ROWS_MAX)]
 
 
@@ -103,5 +104,12 @@ def _room(ratios: list[Ratio]) -> float:
 
 
 def _name(r: Ratio) -> str:
+    """In words, where the columns of the cell are there."""
+    get = r.row.get
+    words = [get("topology"), get("direction"), f"{get('guest')} guest" if get("guest") not in ("", "none") else "",
+             f"{get('chain_length')} x {get('nf')}" if get("chain_length") not in ("", "0") else "",
+             f"{get('frame_bytes')} B" if get("frame_bytes") else "",
+             f"{get('flows')} flows" if get("flows") not in ("", "1") else "",
+             get("port_kind") if get("port_kind") != "vhost-user" else "", "with traffic" if get("traffic") else ""]
     metric = "" if r.metric in ("", "rplus_pps") else f" {clean(r.metric, 24)}"
-    return clean(r.cell, 60) + metric
+    return clean(" ".join(filter(None, words)) if get("topology") else r.cell, 60) + metric

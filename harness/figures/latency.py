@@ -164,13 +164,15 @@ def _distribution_page(setups: dict[Key, list[Curve]], columns: Sequence[str], n
             of_all = shared(set(c.flags) for c in here)
             title, subtitle = titles(key, (place(c.row) for c in of))
             none = data.absent(key, {c.row["switch"] for c in here}) if here else "no valid trial"
+            if len(columns) > 3:        # narrow panels
+                subtitle = subtitle.replace(", no guest", "").replace(" guest", "")
             drawn.append(Panel(title, f"{loads.text(load)}, {subtitle} {marks(of_all)}".strip(), x, y, none, 78.0))
             for c in here:
                 points = _points(c.bins, tail, y.low)
                 mark = marks(c.flags - of_all)
                 s = names.index(c.row["switch"]) + 1
                 for k, (us, share) in enumerate(points):
-                    has_point = k % 12 == (4 * s) % 12 and (tail or 0.02 < share < 0.98)
+                    has_point = k % 12 == (4 * s) % 12 and (tail or 0.02 < share < 0.98) or k == len(points) // 3
                     rows.append((len(drawn), s, us, share, mark if k == len(points) // 2 else "", has_point))
                 used |= c.flags
             on_panels = on_panels or bool(of_all)
@@ -202,6 +204,7 @@ def _points(bins: Bins, tail: bool, lowest: float) -> list[tuple[float, float]]:
         beyond = (total - below) / total
         share = beyond if tail else 1 - beyond
         if tail and (share < lowest or total - below < 10):
+            points.append((high / 1e3, max(lowest, min(1.0, 10 / total))))      # below that nothing is claimed
             break
         point = (high / 1e3, share)
         last = points[-1]

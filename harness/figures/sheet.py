@@ -160,12 +160,13 @@ def linear(low: float, high: float, most: int = 6, grid: bool = True) -> Axis:
 
 
 def logarithmic(low: float, high: float, text: Any = None) -> Axis:
-    """A logarithmic axis over whole decades that hold low and high, a tic at each (or at every second, third ...)."""
+    """A logarithmic axis over whole decades that hold low and high, a tic at each (or at every second, third ... from 1 on)."""
     first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
     last = max(last, first + 1)
     every = math.ceil((last - first) / 6)
     name = text or plain_power
-    return Axis(10.0 ** first, 10.0 ** last, tuple((10.0 ** e, name(e)) for e in range(first, last + 1, every)), True)
+    tics = tuple((10.0 ** e, name(e)) for e in range(first, last + 1) if e % every == 0)
+    return Axis(10.0 ** first, 10.0 ** last, tics, True)
 
 
 def plain_power(exponent: int) -> str:
