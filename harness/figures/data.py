@@ -43,6 +43,7 @@ class Data:
         self.read = read
         self.warnings: list[str] = []
         self._warned: set[str] = set()
+        self._histograms: dict[frozenset[str], dict[str, Bins]] = {}
 
     def table(self, file: str, columns: Sequence[str]) -> list[Row]:
         """All sound rows of a CSV file; NotDrawn if the run has no such file."""
@@ -158,8 +159,15 @@ class Data:
         """Values of this metric are medians over blocks, not over trials."""
         return any(row["metric"] == metric for row in self.blocks)
 
-    def histograms(self, wanted: set[str]) -> dict[str, Bins]:
-        """Latency histograms by trial_id, of the trials named. Rows that make no sense are left out and counted."""
+    def histograms(self, wanted: Collection[str]) -> dict[str, Bins]:
+        """Latency histograms by trial_id, of the trials named; read once for all figures that ask for the same."""
+        key = frozenset(wanted)
+        if key not in self._histograms:
+            self._histograms[key] = self._read_histograms(key)
+        return self._histograms[key]
+
+    def _read_histograms(self, wanted: Collection[str]) -> dict[str, Bins]:
+        """Rows that make no sense are left out and counted."""
         text = self.read("latency.csv")
         if text is None:
             raise NotDrawn("the run has no latency.csv")
