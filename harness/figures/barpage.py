@@ -4,7 +4,6 @@ plots/bars.gp. Pure. Lengths are points (1/72 inch), y from the top.
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.figures.reading import clean

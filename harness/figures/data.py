@@ -22,7 +22,6 @@ RESULTS = (*HEAD, "metric", "value", "ci_low", "ci_high", "unit", "n")
 TRIALS = (*HEAD, "trial_id", "cell_id", "phase", "block", "started_utc", "intended_pps", "sent_count", "received_count",
           "unsent_count", "rx_pps")
 ANCHOR = "anchor"           # the scenario of cells that watch the machine; no figure but their own shows them
-SEARCHED = ("rplus_pps", "ndr_pps", "pdr_pps")          # metrics that answer for a cell
 
 
 class Value(NamedTuple):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.figures import loads
-from harness.figures.cells import (Key, absent_note, counts_note, flags_of, grouped, interval_note, mark_notes, marks,
+from harness.figures.cells import (Key, absent_note, counts_note, flags_of, grouped, mark_notes, marks,
                                    place, run_note, shared, switch_order, titles)
 from harness.figures.data import Bins, Data, Value
 from harness.figures.reading import NotDrawn, Row
-from harness.figures.sheet import Axis, Panel, Sheet, Table, categories, linear, logarithmic, power, split_pages
+from harness.figures.sheet import Panel, Sheet, Table, categories, linear, logarithmic, power, split_pages
 
 PAGE = 12
 LATENCY = ("One-way latency of every packet, from leaving the generator to its reception; where a trial is flagged "

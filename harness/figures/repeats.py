@@ -3,7 +3,6 @@
 Pure.
 """
 
-import statistics
 from typing import NamedTuple
 
 from harness.figures.cells import (counts_note, flags_of, grouped, interval_note, mark_notes, marks, place, run_note,
