@@ -5,20 +5,21 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, plan, rerun, resume,
-                     run, simulate, table, traffic)
+from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, plan, report, rerun,
+                     resume, run, simulate, table, terminal, traffic)
 from harness.asked import Asked
 from harness.bench import command as bench
 from harness.compare import command as compare
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell
+from harness.progress import Progress
 from harness.switches import SWITCHES
 
 
@@ -74,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--resume", type=Path, metavar="DIR",
                              help="go on with the run of this results folder: measure what is missing (FILE may be "
                                   "left out)")
+            sub.add_argument("--quiet", action="store_true",
+                             help="say only what went wrong, and at the end where the results are")
             sub.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
                              help="where the run's folder is made (default results/)")
     command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
@@ -85,9 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     compare.arguments(command("compare", compare.do,
                               "is B faster or slower than A? Exit status 3 if slower, 4 if not decided"))
     bisect.arguments(command("bisect", bisect.do, "the first slow version between a good and a bad one"))
-    rerun.arguments(command("rerun", lambda given: rerun.do(given, sayer), "measure a run again, and compare the two"))
+    rerun.arguments(command("rerun", lambda given: rerun.do(given, _progress),
+                          "measure a run again, and compare the two"))
     bundle.arguments(command("bundle", bundle.do, "pack a run, its figures and what draws them into one archive"))
     sub = command("figures", _figures, "draw the figures of a run")
+    sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
+    sub.add_argument("--json", action="store_true", help="for programs")
+    sub = command("report", _report, "write one HTML file with everything of a run: RUN/report.html")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
     meter.add_arguments(command("meter", meter.main, "count any traffic on an interface or a DPDK port"))
     bench.arguments(command("bench", bench.do, "benchmarks of vswbench itself, against the tools people use now"))
@@ -109,18 +116,21 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _measure(wanted: Asked, arguments: argparse.Namespace) -> int:
     cells, the_bed = wanted.cells()
-    console = Console(stderr=arguments.json, highlight=False)
+    console = terminal.console(stderr=arguments.json)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"--out {arguments.out}: cannot be made: {error}") from None
-    folder, outcomes = run.run(wanted.files[0].stem, cells, the_bed, arguments.out, sayer(console), wanted.sources(),
-                               request=wanted.as_json(), go_on=arguments.resume)
+    with _progress(console, arguments.quiet) as say:
+        folder, outcomes = run.run(wanted.files[0].stem, cells, the_bed, arguments.out, say, wanted.sources(),
+                                   request=wanted.as_json(), go_on=arguments.resume)
     status = _status(cells, outcomes)
     drawn = _draw(folder, console) if any(o.status == "ok" for o in outcomes) else []
     if arguments.json:
         print(json.dumps({"run": str(folder), "figures": [str(p) for p in drawn],
                           "cells": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}))
+    elif arguments.quiet:
+        print(folder)
     else:
         table.show(outcomes, console)
         _share(outcomes, console)
@@ -138,14 +148,9 @@ def _share(outcomes: Sequence[run.Outcome], console: Console) -> None:
         console.print(f"traffic: {traffic_s:.0f} s of {wall_s:.0f} s ({traffic_s / wall_s:.0%})", markup=False)
 
 
-def sayer(console: Console) -> Callable[[str], None]:
-    """Prints lines on a console, as long as somebody reads them."""
-    def say(line: str) -> None:
-        try:
-            console.print(line, markup=False, soft_wrap=True)
-        except OSError:     # nobody reads any more, or what is read is full; but the results are on disk: go on
-            _to_nowhere(console.file.fileno())
-    return say
+def _progress(console: Console, quiet: bool = False) -> Progress:
+    """Tells how far a run is, as long as somebody reads it."""
+    return Progress(console, _seconds, quiet, lambda: _to_nowhere(console.file.fileno()))
 
 
 def _status(cells: Sequence[Cell], outcomes: Sequence[run.Outcome]) -> int:
@@ -170,7 +175,7 @@ def _draw(folder: Path, console: Console) -> list[Path]:
 def _calibrate(arguments: argparse.Namespace) -> int:
     the_bed = bed.load(arguments.testbed)
     cpus = asked.cpus_of(the_bed)
-    console = Console(stderr=arguments.json, highlight=False)
+    console = terminal.console(stderr=arguments.json)
     found, why = calibration.load(the_bed, cpus, run.BUILD)
     if found and arguments.if_needed:
         return 0
@@ -194,8 +199,25 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _figures(arguments: argparse.Namespace) -> int:
-    for path in figures.draw(arguments.run):
-        print(path)
+    drawn = figures.draw_all(arguments.run)
+    if arguments.json:
+        print(json.dumps({"figures": [str(p) for p in drawn.files], "not_drawn": drawn.not_drawn,
+                          "failed": drawn.failed}))
+    else:
+        for path in drawn.files:
+            print(path)
+        for name, why in drawn.not_drawn.items():
+            print(f"not drawn: {name}: {why}")
+    for name, why in drawn.failed.items():
+        print(f"vswbench: figure {name} cannot be drawn: {why}", file=sys.stderr)
+    return 1 if drawn.failed or not drawn.files else 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    path, warnings = report.write(arguments.run)
+    for line in warnings:
+        print(f"report: {line}", file=sys.stderr)
+    print(path)
     return 0
 
 
@@ -221,10 +243,9 @@ def _traffic_s(cell: Cell) -> float:
 
 
 def _seconds(cell: Cell) -> float:
-    """With the search's waits, and coming up and down: some 4 s, and a boot where there are VMs."""
-    if cell.unsupported:
-        return 0.0
-    return simulate.seconds(cell.search, cell.has_latency)[1] + (12 if cell.guest == "qemu" else 4)
+    """With the search's waits, and coming up and down: some 4 s, and 8 s for each VM that boots."""
+    guests = len(cell.topology.guests) if cell.guest == "qemu" else 0
+    return 0.0 if cell.unsupported else simulate.seconds(cell.search, cell.has_latency)[1] + 4 + 8 * guests
 
 
 def _traffic(cell: Cell) -> str:

@@ -160,8 +160,8 @@ class Record:
         """A cell without figures: `status` unsupported or failed, with the reason."""
         self._tables["results"].rows([{
             "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, ""),
-            "metric": headline(cell.search)[0], "unit": "pps", "n": 0, "status": status, "flags": flags, "scenario": cell.scenario, "reason": reason,
-            "block": self._block_column}])
+            "metric": headline(cell.search)[0], "unit": "pps", "n": 0, "status": status, "flags": flags,
+            "scenario": cell.scenario, "reason": reason, "block": self._block_column}])
 
     def ports(self, cell: Cell, counters: Iterable[PortCounters]) -> None:
         self._tables["ports"].rows({"run_id": self.run_id, "cell_id": cell.id, "switch": cell.switch.name, **asdict(c),

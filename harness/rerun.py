@@ -5,12 +5,12 @@
 import argparse
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
-from harness import asked, host, resume, run
+from harness import asked, host, resume, run, terminal
 from harness.asked import Asked
 from harness.compare import command as compare
 from harness.errors import BadInput
@@ -26,8 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     compare.options(parser)
 
 
-def do(given: argparse.Namespace, say_on: Callable[[Console], Callable[[str], None]]) -> int:
-    """Measure, compare, tell by the exit status."""
+def do(given: argparse.Namespace,
+       say_on: Callable[[Console], AbstractContextManager[Callable[[str], None]]]) -> int:
+    """Measure, compare, tell by the exit status. `say_on`: what tells of a run on a console."""
     compare.check(given)
     about = resume.about(given.run)
     facts = host.facts()
@@ -35,9 +36,9 @@ def do(given: argparse.Namespace, say_on: Callable[[Console], Callable[[str], No
     if changed and not given.any_machine:
         raise BadInput(f"{given.run} is of another machine, or of another state of it ({', '.join(changed)}): say "
                        "--any-machine if you mean to compare the machines too")
-    console = Console(stderr=given.json, highlight=False)
-    say = say_on(console)
+    console = terminal.console(stderr=given.json)
     with ExitStack() as stack:
+        say = stack.enter_context(say_on(console))
         wanted = _asked(about, stack)
         if given.blocks is not None:
             wanted = Asked(wanted.files, wanted.switches, wanted.testbed, given.blocks)

@@ -233,9 +233,9 @@ def read_table(path: Path, needed: Sequence[str], warnings: list[str]) -> Iterat
         said(f"cannot be read: {error.strerror}")
         return
     with file:
-        records = _records(file)
-        header = _header(records, needed, said)
-        for line, record, whole_line in records if header else ():
+        found = records(file)
+        header = _header(found, needed, said)
+        for line, record, whole_line in found if header else ():
             if record is None:
                 said(f"line {line}: not CSV; left out")
             elif len(record) != len(header):
@@ -248,8 +248,8 @@ def read_table(path: Path, needed: Sequence[str], warnings: list[str]) -> Iterat
     said.close()
 
 
-def _header(records: Iterator["_Record"], needed: Sequence[str], said: "_Warnings") -> list[str]:
-    _, record, whole_line = next(records, (1, None, False))
+def _header(found: Iterator["_Record"], needed: Sequence[str], said: "_Warnings") -> list[str]:
+    _, record, whole_line = next(found, (1, None, False))
     if not record or not whole_line:
         said("has no header row: nothing of it is read")
         return []
@@ -265,8 +265,8 @@ _Record = tuple[int, list[str] | None, bool]    # line number; fields, None if i
 RECORD_LINES_MAX = 50       # a quoted field may hold line ends; a quote that is damage must not swallow the file
 
 
-def _records(file: Iterator[str]) -> Iterator[_Record]:
-    """One record after the other. NULs, of which a power loss leaves whole blocks, become spaces."""
+def records(file: Iterator[str]) -> Iterator[_Record]:
+    """One record of CSV lines after the other. NULs, of which a power loss leaves whole blocks, become spaces."""
     ahead: deque[str] = deque()
     number_of_line = 0
 
@@ -284,7 +284,7 @@ def _records(file: Iterator[str]) -> Iterator[_Record]:
             record = _parsed(text)
         taken = 1 if record is None else taken
         if record != []:
-            yield number_of_line + 1, record, ahead[taken - 1].endswith("\n")
+            yield number_of_line + 1, record, ahead[taken - 1].endswith(("\n", "\r"))
         for _ in range(taken):
             ahead.popleft()
         number_of_line += taken

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import accel, bed, blocks, calibration, commands, environment, host, plan, resume, search
+from harness import accel, bed, blocks, calibration, commands, environment, host, plan, progress, resume, search
 from harness.blocks import Turn
 from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
@@ -200,6 +200,7 @@ class _Job:
             if (cell.id, turn.block) not in self.done:
                 block = f" block {turn.block}:" if several else ""
                 self.say(f"[{turn.position}/{len(self.turns)}]{block} {cell.switch.name}: {cell.title}")
+                progress.cell(self.say, turn.position, [t.cell for t in self.turns])
                 outcome = self._turn(turn, several)
                 self.known.setdefault(cell.id, {})[turn.block] = outcome
                 self.say("    " + describe(outcome))
@@ -275,6 +276,7 @@ class _Job:
         try:
             request = next(steps)
             while True:
+                progress.trial(self.say, request)
                 trial = testbed.measure(request)
                 self.traffic_s += request.duration_s
                 self.record.trial(cell, version, testbed.accel(), trial)

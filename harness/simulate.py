@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import bed, host, plan, scenario, search
+from harness import bed, host, plan, scenario, search, terminal
 from harness.errors import BadInput
 from harness.plan import Cell
 from harness.search import Result, Search
@@ -175,5 +175,5 @@ def main(arguments: argparse.Namespace) -> int:
     if a.json:
         print(as_json(done, model, a.overhead_s))
     else:
-        show(done, Console(highlight=False))
+        show(done, terminal.console())
     return 0

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from harness.bench import comparing, rows
+from harness.bench import comparing, rows, vectors
 from harness.bench.rows import Row
 
-FIGURES: tuple[ModuleType, ...] = (comparing,)
+FIGURES: tuple[ModuleType, ...] = (vectors, comparing)
 OUT = Path(__file__).resolve().parents[2] / "results" / "bench-search.csv"
 
 

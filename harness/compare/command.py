@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness import terminal
 from harness.compare import show, sides, verdict
 from harness.errors import BadInput
 
@@ -33,7 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def do(given: argparse.Namespace) -> int:
     """Compare, print, tell by the exit status."""
     check(given)
-    return compare(given.operands, given, Console(highlight=False))
+    return compare(given.operands, given, terminal.console())
 
 
 def check(given: argparse.Namespace) -> None:

@@ -1,51 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """MLRsearch: the published vectors trial by trial, and what holds for any switch, on thousands of simulated ones."""
 
-import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from harness import search
+from harness.bench.vectors import MAX, MIN, NDR, PDR, VECTORS, Measure, Vector, reproduced, searched
 from harness.search.goal import BILLION, Goal, Sample, Target, Verdict, classify, quantile_loss, targets
 from harness.search.grid import Grid, middle
-from harness.search.mlr import Measured, Options, controller, goal_results
+from harness.search.mlr import Measured, Options, goal_results
 from harness.search.selector import bounds
 from harness.search.settings import Search
 from harness.sim import Model, SimulatedSwitch
 from harness.tests.support import direction, made, seeded
 from harness.trial import Request, Trial
 
-NDR, PDR = Goal("ndr"), Goal("pdr", loss_ratio=0.005)
-MIN, MAX = 9001.0, 14.88e6
-Measure = Callable[[Request], Trial]
-
-
-def searched(goals: Sequence[Goal], min_pps: float, max_pps: float, measure: Measure, limit_s: float = 1200.0,
-             expansion: int = 2) -> tuple[Measured, list[Request]]:
-    """A search to its end, and what it asked for."""
-    steps, asked = controller("mlr", goals, min_pps, max_pps, limit_s, expansion), []
-    try:
-        request = next(steps)
-        while True:
-            asked.append(request)
-            request = steps.send(measure(request))
-    except StopIteration as done:
-        return done.value, asked
-
-
 def plain(capacity_pps: float, **more: float) -> Measure:
     return SimulatedSwitch(Model(capacity_pps, **more)).measure     # type: ignore[arg-type]
-
-
-def runs_of(measured: Measured, asked: Sequence[Request]) -> str:
-    """"2x5 1x3": two trials at index 5 of the grid, then one at 3."""
-    index = {measured.grid.load(i): i for i in measured.trials}
-    return " ".join(f"{len(list(same))}x{i}" for i, same in itertools.groupby(index[r.rate_pps or 0] for r in asked))
 
 
 def value(measured: Measured, goal: Goal, name: str = "pps") -> float | None:
@@ -60,43 +36,19 @@ def test_the_grid_is_as_fine_as_published(low: float, high: float, size: int) ->
     assert (grid.size, grid.steps(0.005), grid.load(0), grid.load(size)) == (size, 1, low, high)
 
 
-def test_vector_1_trial_by_trial() -> None:
-    goals = [replace(NDR, exceed_ratio=0.005), replace(PDR, exceed_ratio=0.005)]
-    measured, asked = searched(goals, 1e3, 1e9, plain(1e6))
-    assert runs_of(measured, asked) == "1x2757 1x1378 1x1382 1x1380 4x1378 1x1379 16x1378 20x1379"
-    assert len(asked) == 45 and {r.duration_s for r in asked} == {1.0}
-    assert value(measured, goals[0]) == pytest.approx(997497.6029392382, rel=1e-13)
-    assert value(measured, goals[1]) == pytest.approx(1000000.6730730429, rel=1e-13)
-    assert value(measured, goals[1], "rlb_pps") == pytest.approx(1002508.6747611101, rel=1e-13)
-    assert value(measured, goals[1], "rub_pps") == pytest.approx(1007544.92, abs=0.005)
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v.name)
+def test_published_vectors_trial_by_trial(vector: Vector) -> None:
+    checked, wrong = reproduced(vector)
+    assert wrong == [] and len(checked) == 1 + (vector.runs is not None) + len(vector.values)
 
 
-VECTOR_2 = "1x1479 1x1261 1x1265 3x1263 2x1261 11x1262 8x1261 8x1263"
+def test_a_vector_that_comes_out_otherwise_is_told() -> None:
+    worse = replace(VECTORS[1], runs="1x1479", values={"ndr_rlb_pps": "4991530.475875630", "pdr_rub_pps": "5041801.46"})
+    assert [what.split()[0] for what in reproduced(worse)[1]] == ["trials", "ndr_rlb_pps", "pdr_rub_pps"]
 
 
-def test_vector_2_trial_by_trial() -> None:
-    measured, asked = searched([NDR, PDR], MIN, MAX, plain(5e6))
-    assert measured.grid.size == 1479 and runs_of(measured, asked) == VECTOR_2 and len(asked) == 35
-    assert value(measured, NDR, "rlb_pps") == pytest.approx(4991530.475875629, rel=1e-13)
-    assert value(measured, NDR, "rub_pps") == pytest.approx(5016602.988938421, rel=1e-13)
-    assert value(measured, PDR, "rlb_pps") == pytest.approx(5016602.988938421, rel=1e-13)
-    assert value(measured, PDR, "rub_pps") == pytest.approx(5041801.44, abs=0.005)
-    assert value(measured, PDR) == pytest.approx(5000000.985665617, rel=1e-13)
-
-
-def test_vector_3_every_fourth_trial_is_bad() -> None:
-    measured, asked = searched([NDR, PDR], MIN, MAX, plain(5e6, loss_every=4, loss_ratio=0.01))
-    clean, _ = searched([NDR, PDR], MIN, MAX, plain(5e6))
-    assert len(asked) == 42
-    for goal in (NDR, PDR):
-        for name in ("rlb_pps", "rub_pps"):
-            assert value(measured, goal, name) == value(clean, goal, name) is not None
-
-
-def test_vector_7_the_goal_of_rfc_2544() -> None:
-    goal = Goal("ndr", 0.0, 0.0, 60.0, 60.0, 60.0, 0.005, 0)
-    measured, asked = searched([goal], MIN, MAX, plain(5e6))
-    assert runs_of(measured, asked) == "1x1479 1x1261 1x1262" and [r.duration_s for r in asked] == [60.0] * 3
+def test_the_goal_of_rfc_2544_takes_trials_of_a_minute() -> None:
+    assert [r.duration_s for r in searched(VECTORS[3].goals, MIN, MAX, plain(5e6))[1]] == [60.0] * 3
 
 
 RFC_GOALS = [Goal("1", 0.0, 0.0, 60, 60, 60, preceding=0), Goal("2", 0.0, 0.5, 60, 60, 120, preceding=0),
