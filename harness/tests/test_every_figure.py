@@ -244,6 +244,29 @@ def test_rows_of_blocks_are_not_drawn_as_cells_and_the_anchor_is_no_cell() -> No
     assert dats(data, "throughput") == dats(of({}), "throughput") and data.warnings == []
 
 
+@pytest.mark.parametrize("status", ["failed", "unsupported"])
+def test_a_cell_without_anything_in_any_block_is_absent_by_name(status: str) -> None:
+    """A run records no summary of such a cell, and does not know what would have accelerated it."""
+    found = [r for r in rows("results.csv") if r["metric"] == "rplus_pps"]
+    gone = next(r["cell_id"] for r in found if r["block"])
+    kept = [dict(r) for r in found if r["cell_id"] != gone or r["block"]]
+    for row in kept:
+        if row["cell_id"] == gone:
+            row |= {"status": status, "value": "", "ci_low": "", "ci_high": "", "n": "0", "accel": ""}
+    data = of({"results.csv": csv_text(kept)})
+    assert [(r["status"], r.get("block")) for r in data.results if r["cell_id"] == gone] == [(status, "")]
+    assert not any("no summary" in w for w in data.warnings)
+    other = sorted((r for r in found if r["cell_id"] == gone), key=lambda r: r["block"])
+    other[-1] = other[-1] | {"status": "failed", "value": "", "accel": "", "metric": "other_pps"}
+    data = of({"results.csv": csv_text([r for r in found if r["cell_id"] != gone] + other)})
+    assert {r["status"] for r in data.results if r["cell_id"] == gone} == {"ok"}
+
+
+def test_another_schema_version_is_said() -> None:
+    data = of({"run.json": '{"schema_version": 7}'})
+    assert data.results and any("schema version 7" in w for w in data.warnings)
+
+
 def test_a_stopped_run_shows_the_median_of_its_blocks_and_says_so() -> None:
     found = [r for r in rows("results.csv") if r["block"]]
     data = of({"results.csv": csv_text(found)})

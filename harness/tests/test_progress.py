@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import cli, figures, host, progress, run
+from harness import cli, figures, host, progress, run, terminal
 from harness.progress import Progress
 from harness.sim import simulated_up
 from harness.tests.support import write
@@ -106,10 +106,11 @@ def test_quiet_keeps_what_went_wrong() -> None:
     assert out.getvalue() == "    FAILED: the switch went away\n"
 
 
-def test_a_reader_that_has_gone_ends_nothing() -> None:
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device")])
+def test_a_reader_that_has_gone_ends_nothing(error: OSError) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
-            raise BrokenPipeError
+            raise error
 
     told = []
     shown = Progress(Console(file=Gone(), force_terminal=True), lambda cell: 1.0, on_gone=lambda: told.append(1))
@@ -137,3 +138,10 @@ def test_a_run_tells_of_every_cell(options: list[str], lines: int, tmp_path: Pat
         assert out.strip() == str(next((tmp_path / "results").iterdir()))
     for words in ("cell 1 of 4", "cell 4 of 4", "coming up", "rplus: as fast", "latency@0.50rplus: 2.5"):
         assert any(words in line for line in seen), words
+
+
+def test_tables_in_a_pipe_are_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert terminal.console().width == terminal.console(stderr=True).width == 200
+    monkeypatch.setenv("COLUMNS", "120")
+    assert terminal.console().width == 120
