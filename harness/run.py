@@ -124,7 +124,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                     "calibration": {"file": calibration.FILE, "date": found.date} if found else {"none": why}}
         if go_on:
             again = {"utc": started.isoformat(), "vswbench": summary["versions"]["vswbench"], "command": sys.argv}
-            summary |= {key: before[key] for key in ("started_utc", "command", "request", "versions", "machine")}
+            kept = ("run_id", "started_utc", "command", "request", "versions", "machine")
+            summary |= {key: before[key] for key in kept}
             summary["resumed"] = [*before.get("resumed", []), again]
         record.write_json("run.json", summary)
         outcomes: list[Outcome] = []

@@ -65,7 +65,8 @@ def test_a_run_goes_on_from_its_folder_alone(tmp_path: Path, simulated: dict[str
     assert cli.main(["run", "--resume", str(folder)]) == 0
     assert capsys.readouterr().out.count("] block ") == 3
     assert not results.read(folder).warnings
-    assert len(json.loads((folder / "run.json").read_text())["resumed"]) == 1
+    about = json.loads((folder / "run.json").read_text())
+    assert len(about["resumed"]) == 1 and about["run_id"] == folder.name
 
 
 @pytest.mark.parametrize("arguments, why", [(["run"], "which scenario"), (["run", "--resume", "nowhere"], "run.json"),
