@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, plan, report, rerun,
-                     resume, run, simulate, table, terminal, traffic)
+from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, report, rerun, resume,
+                     run, simulate, table, terminal, traffic)
 from harness.asked import Asked
 from harness.bench import command as bench
 from harness.compare import command as compare

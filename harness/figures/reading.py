@@ -4,7 +4,6 @@ left out. Pure.
 """
 
 import io
-import re
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
