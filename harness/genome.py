@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from harness.errors import BadInput
 
-LETTERS = {"a": 64, "b": 128, "c": 256, "d": 512, "e": 1024, "f": 1280, "g": 1518, "h": 2112, "i": 9000, "j": 16000}
+LETTERS = {"a": 64, "b": 128, "c": 256, "d": 512, "e": 1024, "f": 1280, "g": 1518, "h": 2112, "i": 9000}
 OWN_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZz"
 GENES_MAX = 1024        # pktgen's longest sequence
 

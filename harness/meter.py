@@ -35,6 +35,7 @@ READ_S = 120.0              # a million flows as CSV take some seconds
 TOP_MAX = 100_000           # some 30 MB of JSON; all flows are what the CSV is for
 HANDED_OVER_S = 0.03        # libpcap hands over what came in blocks, some 10 ms later
 LOOK_S = 0.5                # how often the meter is asked while it counts: it may have died
+ENDING = {signal.SIGINT, signal.SIGTERM}
 FCS_BYTES = 4
 PCAP_FRAME_MAX_BYTES = 9728     # libpcap, as DPDK opens it, cuts what is longer
 # RFC 2819 etherStatsPkts64Octets and so on, with FCS
@@ -154,13 +155,15 @@ def _count(arguments: argparse.Namespace, folder: Path, stack: ExitStack, say: C
         ask["flows_file"] = str(arguments.flows_csv.resolve())
     reply = dict(channel.request("read", READ_S, **ask))
     reply["port"] = where
+    reply["port_is_gone"] = arguments.interface is not None and not (INTERFACES / arguments.interface).exists()
     return {key: value for key, value in reply.items() if key not in ("id", "ok", "meter")}
 
 
 @contextmanager
 def _ctrl_c_held() -> Iterator[None]:
-    """Ctrl-C only waits for who asks for it, so that it comes neither too early nor into the middle of a request."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C and SIGTERM only wait for who asks for them, so that they come neither too early nor into the middle of a
+    request."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:
@@ -171,7 +174,7 @@ def _wait(channel: Channel, seconds: float | None) -> None:
     """Until the time is over or Ctrl-C, which is held. CellFailed if the meter has died."""
     end = time.monotonic() + seconds if seconds else float("inf")
     while (left := end - time.monotonic()) > 0:
-        if signal.sigtimedwait({signal.SIGINT}, min(left, LOOK_S)):
+        if signal.sigtimedwait(ENDING, min(left, LOOK_S)):
             print(file=sys.stderr)      # behind the ^C of the terminal
             return
         channel.request("ports", READY_S)
@@ -193,7 +196,9 @@ def warnings(reply: Mapping[str, Any]) -> list[str]:
     """What makes the figures say less than they seem to."""
     lines = []
     missed, flows = reply["missed"], reply["flows"]
-    if reply["missed_count"]:
+    if reply.get("port_is_gone"):
+        lines.append(f"{reply['port']} is gone: nothing was counted from that moment on")
+    elif reply["missed_count"]:
         lines.append(f"{reply['missed_count']} frames came and were not counted (imissed {missed['imissed']}, ierrors "
                      f"{missed['ierrors']}, rx_nombuf {missed['rx_nombuf']}): the meter was too slow for this traffic")
     if flows["no_room_count"]:

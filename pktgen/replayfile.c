@@ -97,7 +97,7 @@ static int
 too_large(struct loader *l, const char *about, uint64_t need_bytes)
 {
 	return refuse(l, "'%.100s' needs %s%.1f MiB of memory, allowed are %.1f MiB: cut the file (editcap -r), "
-		      "or allow more", l->path, about, (double)need_bytes / MIB, (double)l->memory_max_bytes / MIB);
+		      "or use a machine with more", l->path, about, (double)need_bytes / MIB, (double)l->memory_max_bytes / MIB);
 }
 
 /* A file that is opened only if it is one: opening a FIFO would wait for its writer. */

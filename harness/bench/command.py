@@ -30,6 +30,8 @@ def do(given: argparse.Namespace) -> int:
     """Measure, print a line a row, exit with 1 if a bar is missed."""
     if not 1 <= given.rounds <= ROUNDS_MAX:
         raise BadInput(f"--rounds {given.rounds}: allowed is 1 to {ROUNDS_MAX}")
+    if given.out.is_dir():
+        raise BadInput(f"--out {given.out}: is a folder: give a file, such as {given.out / OUT.name}")
     chosen = runner.choose(FIGURES, given.figure)
 
     def say(line: str) -> None:

@@ -274,24 +274,25 @@ def test_without_a_profile_the_parts_are_na(tmp_path, monkeypatch, tool, why):
 
 
 def test_gaps_are_judged_in_clean_trials(tmp_path, monkeypatch):
-    with_pktgen(monkeypatch, Replies(gap_reply({1000: 9950, 1256: 45, 10: 5}, stall_ns=1000)))
-    within, back, share = pacing._gaps(a_lab(tmp_path, 2))
-    assert (within.value, within.verdict, within.n) == (pytest.approx(99.95), "met", 8)
+    with_pktgen(monkeypatch, Replies(gap_reply({1000: 9950, 1256: 45, 10: 5}, stall_ns=100)))
+    within, back, share, seconds = pacing._gaps(a_lab(tmp_path, 2))
+    assert (within.value, within.verdict, within.n) == (pytest.approx(99.95), "met", 2)
+    assert (seconds.value, seconds.verdict) == (pytest.approx(99.95), "info")
     assert (back.value, back.verdict) == (pytest.approx(0.05), "met")
-    assert share.value == 100 and within.reason == "8 of 8 trials were clean"
+    assert share.value == 100 and within.reason == "200 of 200 trials were clean"
 
 
 def test_gaps_that_are_bad_in_clean_trials_miss(tmp_path, monkeypatch):
     with_pktgen(monkeypatch, Replies(gap_reply({1000: 980, 3000: 10, 10: 10}, stall_ns=0)))
-    within, back, _ = pacing._gaps(a_lab(tmp_path, 1))
+    within, back, *_ = pacing._gaps(a_lab(tmp_path, 1))
     assert (within.verdict, back.verdict) == ("missed", "missed")
 
 
 def test_without_a_clean_trial_gaps_are_na(tmp_path, monkeypatch):
     with_pktgen(monkeypatch, Replies(gap_reply({1000: 1}, stall_ns=10 ** 9)))
-    within, back, share = pacing._gaps(a_lab(tmp_path, 1))
+    within, back, share, _ = pacing._gaps(a_lab(tmp_path, 1))
     assert (within.verdict, back.verdict, share.value) == ("n/a", "n/a", 0)
-    assert within.reason == "0 of 4 trials were clean"
+    assert within.reason == "0 of 100 trials were clean"
 
 
 # ---- a run of figures ----------------------------------------------------------------------------------------------

@@ -309,7 +309,7 @@ BAD = [
     ("a port there is not", "dst_port = 65536", ["'dst_port'", "from 0 to 65535"]),
     ("an empty genome", 'imix = ""', ["'imix'", "0 letters"]),
     ("a letter without a size", 'imix = "aaK"', ["'imix'", "'K'", "imix_sizes"]),
-    ("a frame too large for all", 'imix = "aj"', ["16000", "up to 9216"]),
+    ("a letter for frames that are too large for all", 'imix = "aj"', ["'j'", "i=9000"]),
     ("a size for no letter", 'imix = "aaK"\nimix_sizes = {K = 100, L = 100}', ["'imix_sizes'", "'L'"]),
     ("another size for a letter", 'imix = "aa"\nimix_sizes = {a = 100}', ["'imix_sizes'", "unknown key 'a'"]),
     ("a size that is none", 'imix = "A"\nimix_sizes = {A = 63}', ["'imix_sizes'", "'A'", "from 64 to 9216"]),

@@ -19,7 +19,7 @@ FUZZ = BUILD / "fuzz"
 CORPUS = REPOSITORY / "pktgen" / "fuzz" / "corpus"
 SECONDS = int(os.environ.get("VSW_FUZZ_S", "5"))
 MAX_BYTES = 4096
-TARGETS = ("account", "control", "replayfile", "request")
+TARGETS = ("account", "control", "flowkey", "replayfile", "request")
 
 RAW, IN_SEGMENTS, STAMPED, END_OF_BURST = range(4)      # enum kind of fuzz_account.c
 
@@ -79,6 +79,13 @@ def replayfile_seeds() -> Iterator[bytes]:
     yield section + interface + interface + packet + section + interface + packet
 
 
+def flowkey_seeds() -> Iterator[bytes]:
+    from test_foreign import random_frame
+    rng = seeded()
+    for number in range(40):
+        yield bytes((number % 3 * 20,)) + random_frame(rng)
+
+
 def request_seeds() -> Iterator[bytes]:
     streams: tuple[dict[str, object], ...] = (
         {}, {"rate_pps": 1e6, "shape": "burst", "burst_frames": 7, "burst_pps": 2e6, "catch_up_s": 0.1},
@@ -95,7 +102,8 @@ def request_seeds() -> Iterator[bytes]:
 
 
 SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
-    "account": account_seeds, "control": control_seeds, "replayfile": replayfile_seeds,
+    "account": account_seeds, "control": control_seeds, "flowkey": flowkey_seeds,
+    "replayfile": replayfile_seeds,
     "request": request_seeds}
 
 
