@@ -5,6 +5,8 @@
 #   make test       set up what is missing, run all tests
 #   make test-sanitize  the tests of the C programs under the address, undefined-behaviour and thread sanitizers (slow)
 #   make figures RUN=results/...
+#   make compare A=results/... B=results/...   is B faster or slower than A?
+#   make bench-search   do searches and comparisons say what is true? (simulated, under a minute)
 #   make calibrate  what this machine and our own programs can do (1 to 2 minutes; make bench does a short one)
 #   make bench-core             set up what is missing, measure our generator and meter against their bars (as root)
 #   make bench-core FIGURES="1 4" ROUNDS=9
@@ -37,10 +39,17 @@ figures:
 bench-core: setup
 	@./vswbench bench core $(foreach f,$(FIGURES),--figure $(f)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
+compare:
+	@test -n "$(A)" || { echo "which runs? make compare A=results/... B=results/..." >&2; exit 2; }
+	@./vswbench compare "$(A)" $(if $(B),"$(B)")
+
+bench-search: setup
+	@nice -n 10 /usr/bin/python3 -m harness.bench.search
+
 setup:
 	@harness/setup.sh
 
 clean:
 	rm -rf build
 
-.PHONY: bench bench-core test test-sanitize calibrate figures setup clean
+.PHONY: bench bench-core bench-search test test-sanitize calibrate figures compare setup clean

@@ -22,6 +22,7 @@ from harness.topology import GENERATOR
 VERSION = 1
 FILE = "calibration.json"
 PROGRAMS = ("pktgen", "vnf")
+CEILED = ("rplus_pps", "ndr_pps", "pdr_pps", "rfc2544_throughput_pps", "mfr_pps")
 CEILING_RATIO = 1.2         # a rate so near to the tester's own ceiling may be the tester's
 # Facts of the machine that change what it can do, and that stay the same from one minute to the next.
 FACTS = ("cpu_model", "cpu_microcode", "cpu_count", "cpus_usable", "hypervisor", "kernel", "kernel_cmdline",
@@ -99,5 +100,5 @@ def marked(calibration: Calibration | None, cell: Cell, results: Sequence[Result
         return list(results)
     ceiling = calibration.ceiling_pps(cell.port_kind, cell.direction, cell.frame_bytes)
     return [replace(r, flags=(*r.flags, "lower_bound"))
-            if ceiling and r.metric == "rplus_pps" and r.value and r.value * CEILING_RATIO >= ceiling else r
+            if ceiling and r.metric in CEILED and r.value and r.value * CEILING_RATIO >= ceiling else r
             for r in results]

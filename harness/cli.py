@@ -4,7 +4,6 @@
 import argparse
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,15 +12,15 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import bed, calibrate, calibration, figures, host, meter, plan, run, scenario, table, traffic
+from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, report, rerun, resume,
+                     run, simulate, table, terminal, traffic)
+from harness.asked import Asked
 from harness.bench import command as bench
+from harness.compare import command as compare
 from harness.errors import BadInput, CannotRun, CellFailed
-from harness.plan import Cell, Setup
+from harness.plan import Cell
+from harness.progress import Progress
 from harness.switches import SWITCHES
-from harness.switches.base import Await, File, Spawn, Step
-
-RUN_FOLDER = "$RUN"         # stands for the run's own folder
-LOG_FOLDER = "$LOGS"        # for the cell's logs in the results folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,18 +55,28 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(do=do)
         return sub
 
+    simulate.add_arguments(command("simulate", simulate.main, "the searches of scenarios against a simulated switch"))
     for name, do, help_text in (("run", _run, "measure the cells of scenarios or suites"),
                                 ("plan", _plan, "print every cell and every command; starts nothing"),
                                 ("check", _check, "what is missing on this machine, with the cure")):
         sub = command(name, do, help_text)
-        sub.add_argument("files", nargs="*" if name == "check" else "+", type=Path, metavar="FILE",
+        sub.add_argument("files", nargs="+" if name == "plan" else "*", type=Path, metavar="FILE",
                          help="scenario or suite (TOML)")
         sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]",
                          help="measure this switch instead of the scenario's; may be repeated")
         sub.add_argument("--testbed", type=Path, metavar="FILE",
                          help="testbed (TOML) instead of this machine's defaults")
         sub.add_argument("--json", action="store_true", help="for programs")
+        if name != "check":
+            sub.add_argument("--blocks", type=int, metavar="N",
+                             help="measure everything N times, each with a fresh start, instead of as often as the "
+                                  "scenario says")
         if name == "run":
+            sub.add_argument("--resume", type=Path, metavar="DIR",
+                             help="go on with the run of this results folder: measure what is missing (FILE may be "
+                                  "left out)")
+            sub.add_argument("--quiet", action="store_true",
+                             help="say only what went wrong, and at the end where the results are")
             sub.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
                              help="where the run's folder is made (default results/)")
     command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
@@ -76,49 +85,55 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--if-needed", action="store_true", help="only if there is none of this machine and this build")
     sub.add_argument("--testbed", type=Path, metavar="FILE", help="testbed (TOML) instead of this machine's defaults")
     sub.add_argument("--json", action="store_true", help="for programs")
+    compare.arguments(command("compare", compare.do,
+                              "is B faster or slower than A? Exit status 3 if slower, 4 if not decided"))
+    bisect.arguments(command("bisect", bisect.do, "the first slow version between a good and a bad one"))
+    rerun.arguments(command("rerun", lambda given: rerun.do(given, _progress),
+                          "measure a run again, and compare the two"))
+    bundle.arguments(command("bundle", bundle.do, "pack a run, its figures and what draws them into one archive"))
     sub = command("figures", _figures, "draw the figures of a run")
+    sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
+    sub.add_argument("--json", action="store_true", help="for programs")
+    sub = command("report", _report, "write one HTML file with everything of a run: RUN/report.html")
     sub.add_argument("run", type=Path, metavar="RUN", help="a run's results folder")
     meter.add_arguments(command("meter", meter.main, "count any traffic on an interface or a DPDK port"))
     bench.arguments(command("bench", bench.do, "benchmarks of vswbench itself, against the tools people use now"))
     return parser
 
 
-def _cells(arguments: argparse.Namespace) -> tuple[list[Cell], bed.Bed]:
-    the_bed = bed.load(arguments.testbed)
-    scenarios = [s for file in arguments.files for s in scenario.load(file)]
-    return plan.expand(scenarios, the_bed, _cpus(the_bed), arguments.switch), the_bed
-
-
-def _cpus(the_bed: bed.Bed) -> Sequence[int]:
-    usable = host.cpus()
-    if absent := sorted(set(the_bed.cpus) - set(usable)):
-        raise BadInput(f"{the_bed.source}: [cores]: key 'cpus' names CPU {absent[0]}: this process may use {usable}")
-    return the_bed.cpus or usable
+def _asked(arguments: argparse.Namespace) -> Asked:
+    return Asked(tuple(arguments.files), tuple(arguments.switch), arguments.testbed, getattr(arguments, "blocks", None))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    cells, the_bed = _cells(arguments)
-    console = Console(stderr=arguments.json, highlight=False)
-    sources = {str(f): f.read_text(encoding="utf-8") for f in [*arguments.files, *filter(None, [arguments.testbed])]}
+    if not arguments.resume:
+        if not arguments.files:
+            raise BadInput("run: which scenario or suite? vswbench run FILE")
+        return _measure(_asked(arguments), arguments)
+    with resume.asked_for(arguments.resume, _asked(arguments) if arguments.files else None) as wanted:
+        return _measure(wanted, arguments)
+
+
+def _measure(wanted: Asked, arguments: argparse.Namespace) -> int:
+    cells, the_bed = wanted.cells()
+    console = terminal.console(stderr=arguments.json)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"--out {arguments.out}: cannot be made: {error}") from None
-
-    def say(line: str) -> None:
-        try:
-            console.print(line, markup=False, soft_wrap=True)
-        except OSError:     # nobody reads any more, or what is read is full; but the results are on disk: go on
-            _to_nowhere(console.file.fileno())
-
-    folder, outcomes = run.run(arguments.files[0].stem, cells, the_bed, arguments.out, say, sources)
+    with _progress(console, arguments.quiet) as say:
+        folder, outcomes = run.run(wanted.files[0].stem, cells, the_bed, arguments.out, say, wanted.sources(),
+                                   request=wanted.as_json(), go_on=arguments.resume)
     status = _status(cells, outcomes)
     drawn = _draw(folder, console) if any(o.status == "ok" for o in outcomes) else []
     if arguments.json:
         print(json.dumps({"run": str(folder), "figures": [str(p) for p in drawn],
                           "cells": {o.cell.id: {"status": o.status, "reason": o.reason} for o in outcomes}}))
+    elif arguments.quiet:
+        print(folder)
     else:
         table.show(outcomes, console)
+        _share(outcomes, console)
         console.print(f"results: {folder}", markup=False, soft_wrap=True)
         for path in drawn:
             if path.suffix in (".pdf", ".png"):
@@ -126,10 +141,22 @@ def _run(arguments: argparse.Namespace) -> int:
     return status
 
 
+def _share(outcomes: Sequence[run.Outcome], console: Console) -> None:
+    """How much of the time was traffic."""
+    traffic_s, wall_s = sum(o.traffic_s for o in outcomes), sum(o.wall_s for o in outcomes)
+    if wall_s:
+        console.print(f"traffic: {traffic_s:.0f} s of {wall_s:.0f} s ({traffic_s / wall_s:.0%})", markup=False)
+
+
+def _progress(console: Console, quiet: bool = False) -> Progress:
+    """Tells how far a run is, as long as somebody reads it."""
+    return Progress(console, _seconds, quiet, lambda: _to_nowhere(console.file.fileno()))
+
+
 def _status(cells: Sequence[Cell], outcomes: Sequence[run.Outcome]) -> int:
     if len(outcomes) < len(cells) or any(o.ends_run for o in outcomes):
         return 130
-    return 1 if any(o.status in ("failed", "invalid") for o in outcomes) else 0
+    return 1 if any(o.status in ("failed", "invalid") or "blocks_missing" in o.flags for o in outcomes) else 0
 
 
 def _to_nowhere(fd: int) -> None:
@@ -147,8 +174,8 @@ def _draw(folder: Path, console: Console) -> list[Path]:
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     the_bed = bed.load(arguments.testbed)
-    cpus = _cpus(the_bed)
-    console = Console(stderr=arguments.json, highlight=False)
+    cpus = asked.cpus_of(the_bed)
+    console = terminal.console(stderr=arguments.json)
     found, why = calibration.load(the_bed, cpus, run.BUILD)
     if found and arguments.if_needed:
         return 0
@@ -172,18 +199,30 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _figures(arguments: argparse.Namespace) -> int:
-    for path in figures.draw(arguments.run):
-        print(path)
+    drawn = figures.draw_all(arguments.run)
+    if arguments.json:
+        print(json.dumps({"figures": [str(p) for p in drawn.files], "not_drawn": drawn.not_drawn,
+                          "failed": drawn.failed}))
+    else:
+        for path in drawn.files:
+            print(path)
+        for name, why in drawn.not_drawn.items():
+            print(f"not drawn: {name}: {why}")
+    for name, why in drawn.failed.items():
+        print(f"vswbench: figure {name} cannot be drawn: {why}", file=sys.stderr)
+    return 1 if drawn.failed or not drawn.files else 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    path, warnings = report.write(arguments.run)
+    for line in warnings:
+        print(f"report: {line}", file=sys.stderr)
+    print(path)
     return 0
 
 
-def _setup_of(cell: Cell, the_bed: bed.Bed) -> Setup:
-    accel = "tcg" if the_bed.accel == "auto" else the_bed.accel
-    return plan.setup(cell, the_bed, run.image(), RUN_FOLDER, LOG_FOLDER, accel)
-
-
 def _plan(arguments: argparse.Namespace) -> int:
-    cells, the_bed = _cells(arguments)
+    cells, the_bed = _asked(arguments).cells()
     if arguments.json:
         print(json.dumps([_cell_json(cell, the_bed) for cell in cells], indent=1))
         return 0
@@ -192,22 +231,21 @@ def _plan(arguments: argparse.Namespace) -> int:
               + (" [oversubscribed]" if cell.cores.oversubscribed else ""))
         if cell.traffic:
             print(_traffic(cell))
-        print(f"n/a: {cell.unsupported}\n" if cell.unsupported else _commands(_setup_of(cell, the_bed)))
-    print(f"# {len(cells)} cells; about {sum(map(_seconds, cells)) / 60:.0f} min, of which "
-          f"{sum(map(_traffic_s, cells)) / 60:.0f} min traffic")
+        print(f"n/a: {cell.unsupported}\n" if cell.unsupported else _commands(cell, the_bed))
+    blocks = f" in up to {most} blocks" if (most := max((c.repeat.blocks for c in cells), default=1)) > 1 else ""
+    seconds, traffic_s = (sum(c.repeat.blocks * of(c) for c in cells) for of in (_seconds, _traffic_s))
+    print(f"# {len(cells)} cells{blocks}; about {seconds / 60:.0f} min, of which {traffic_s / 60:.0f} min traffic")
     return 0
 
 
 def _traffic_s(cell: Cell) -> float:
-    s = cell.search
-    latency_s = len(s.latency_at_rplus) * s.latency_trials * s.latency_trial_s if cell.has_latency else 0
-    rates = max(1, len(s.rate_pps))
-    return 0.0 if cell.unsupported else s.warmup_s + s.trials * rates * s.trial_s + latency_s
+    return 0.0 if cell.unsupported else simulate.seconds(cell.search, cell.has_latency)[0]
 
 
 def _seconds(cell: Cell) -> float:
-    """With coming up and down: some 4 s, and a boot where there are VMs."""
-    return _traffic_s(cell) + (0 if cell.unsupported else 12 if cell.guest == "qemu" else 4)
+    """With the search's waits, and coming up and down: some 4 s, and 8 s for each VM that boots."""
+    guests = len(cell.topology.guests) if cell.guest == "qemu" else 0
+    return 0.0 if cell.unsupported else simulate.seconds(cell.search, cell.has_latency)[1] + 4 + 8 * guests
 
 
 def _traffic(cell: Cell) -> str:
@@ -221,38 +259,19 @@ def _traffic(cell: Cell) -> str:
                       *(f"  direction {i}: {text}" for i, text in enumerate(asked))])
 
 
-def _commands(setup: Setup) -> str:
-    lines = [f"hugepages of 2 MiB: {setup.hugepages}"]
-    for peer in setup.peers:
-        if peer.vm:
-            cpus = ",".join(map(str, peer.vm.cpus))
-            lines.append(f"start {peer.name} (VM) on CPU {cpus}: {shlex.join(plan.qemu.argv(peer.vm))}")
-            lines.append(f"  in it: {shlex.join(peer.argv)}")
-        else:
-            lines.append(f"start {peer.name}: {shlex.join(peer.argv)}")
-    lines += [_step(step) for step in (*setup.launch, *setup.wire)]
-    return "\n".join(lines) + "\n"
-
-
-def _step(step: Step) -> str:
-    if isinstance(step, File):
-        return f"write {step.path}:\n{step.text}"
-    if isinstance(step, Await):
-        return f"wait for {step.path}"
-    env = "".join(f"{key}={shlex.quote(value)} " for key, value in step.env)
-    verb = "start" if isinstance(step, Spawn) else "run"
-    return f"{verb} {env}{shlex.join(step.argv)}"
+def _commands(cell: Cell, the_bed: bed.Bed) -> str:
+    return "\n".join(commands.lines(commands.setup_of(cell, the_bed, run.image()))) + "\n"
 
 
 def _cell_json(cell: Cell, the_bed: bed.Bed) -> dict[str, Any]:
-    setup = None if cell.unsupported else asdict(_setup_of(cell, the_bed))
+    setup = None if cell.unsupported else asdict(commands.setup_of(cell, the_bed, run.image()))
     return {"cell": asdict(cell), "setup": setup}
 
 
 def _check(arguments: argparse.Namespace) -> int:
     """Without files: of the quick suite."""
     arguments.files = arguments.files or [run.ROOT / "scenarios" / "suites" / "quick.toml"]
-    cells, the_bed = _cells(arguments)
+    cells, the_bed = _asked(arguments).cells()
     checks = run.check_switches(cells)
     lines = run.missing(cells, checks, the_bed)
     if arguments.json:

@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import host, programs, run
+from harness import host, programs, run, terminal
 from harness.channel import Channel
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.proc import Process
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Count and show. BadInput, CannotRun. Ctrl-C ends the counting, not the showing."""
     check(arguments)
-    say = Console(stderr=True, highlight=False)
+    say = terminal.console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix="vswbench-meter-"))
     try:
         with ExitStack() as stack:
@@ -77,7 +77,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(reply))
     else:
-        show(reply, Console(highlight=False), arguments.by)
+        show(reply, terminal.console(), arguments.by)
     return 0
 
 

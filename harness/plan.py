@@ -15,7 +15,7 @@ from harness import programs, qemu, topology, traffic
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
-from harness.scenario import NAME_MAX, Scenario, Search, fingerprint
+from harness.scenario import NAME_MAX, Repeat, Scenario, Search, fingerprint
 from harness.switches import SWITCHES, find
 from harness.switches.base import Driver, Site, Step
 from harness.topology import GENERATOR, Topology
@@ -43,6 +43,12 @@ class Cell:
     cores: CorePlan
     unsupported: str = ""   # why this switch cannot do it; empty if it can
     traffic: Traffic | None = None
+    repeat: Repeat = Repeat()
+
+    @property
+    def point(self) -> str:
+        """The cell's id without its switch: the same for all switches that are compared."""
+        return self.id.removesuffix(f".{self.switch.name}")
 
     @property
     def chain_length(self) -> int:
@@ -194,7 +200,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         except BadInput as why:
             raise BadInput(f"{bed.source}: [cores]: {why}") from None
         yield Cell("", scenario.name, SwitchEntry("", "", ""), topo, guest, nf, direction, kind, size, flows,
-                   scenario.search, cores, traffic=scenario.traffic)
+                   scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat)
 
 
 def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, run.json, logs/. Every
-row is flushed the moment it is known, so that a run that dies keeps what it measured.
+"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, blocks.csv, run.json,
+logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of a cell in
+blocks.csv comes last: what has none there was not finished, and is measured again when the run is continued
+(resume.py).
 """
 
 import csv
@@ -11,14 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.blocks import Turn
 from harness.errors import CannotRun
 from harness.plan import Cell
-from harness.search import Result
+from harness.results import SCHEMA_VERSION
+from harness.search import Result, headline
 from harness.switches.base import PortCounters
 from harness.trial import Trial
 
-SCHEMA_VERSION = 1
-
+__all__ = ["SCHEMA_VERSION", "Record", "Table"]
 CELL = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "accel",
         "frame_bytes", "flows")
 TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CELL, "intended_pps", "intended_s",
@@ -32,21 +35,26 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns",
           "reorder_extent_max_count")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
-           "scenario", "reason", "traffic")
+           "scenario", "reason", "traffic", "block", "goal")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
 HISTOGRAMS = ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count")     # all but latency
 SERIES = ("trial_id", "stream", "time_s", "sent_count", "received_count", "received_bytes")
-PORTS = ("run_id", "cell_id", "switch", "port", "rx_count", "tx_count", "dropped_count")
+PORTS = ("run_id", "cell_id", "switch", "port", "rx_count", "tx_count", "dropped_count", "block")
+BLOCKS = ("run_id", "block", "position", "cell_id", "started_utc", "ended_utc", "status", "reason", "load_average")
+TABLES = {"trials": TRIALS, "results": RESULTS, "latency": LATENCY, "histograms": HISTOGRAMS, "series": SERIES,
+          "ports": PORTS, "blocks": BLOCKS}
 
 
 class Table:
     """An append-only CSV file with a header row, flushed per row (RFC 4180; empty = missing)."""
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], go_on: bool = False) -> None:
+        """`go_on`: the file is there and is added to."""
         self._columns = columns
-        self._file = path.open("x", newline="", encoding="utf-8")
+        self._file = path.open("a" if go_on else "x", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, columns, restval="", extrasaction="raise", lineterminator="\r\n")
-        self._writer.writeheader()
+        if not go_on:
+            self._writer.writeheader()
         self._file.flush()
 
     def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -70,35 +78,38 @@ def _text(value: Any) -> Any:
 
 
 class Record:
-    """The results folder of one run."""
+    """The results folder of one run. begin() says in which block the rows that follow are."""
 
-    def __init__(self, folder: Path, run_id: str) -> None:
+    def __init__(self, folder: Path, run_id: str, last_trial: int | None = None) -> None:
+        """`last_trial`: the folder is there and is added to; its last trial had this number."""
         self.folder = folder
         self.run_id = run_id
+        self.logs = folder / "logs"
+        self._trial_count = last_trial or 0
+        self._block, self._of_several = 1, False
         try:
-            self._open(folder)
+            self.logs.mkdir(parents=True, exist_ok=last_trial is not None)
+            self._tables = {name: Table(folder / f"{name}.csv", columns, last_trial is not None)
+                            for name, columns in TABLES.items()}
         except OSError as error:
             raise CannotRun(f"results cannot be written in {folder}: {error.strerror}: give another folder with --out"
                             ) from None
 
-    def _open(self, folder: Path) -> None:
-        self.logs = folder / "logs"
-        self.logs.mkdir(parents=True)
-        self._trials = Table(folder / "trials.csv", TRIALS)
-        self._results = Table(folder / "results.csv", RESULTS)
-        self._latency = Table(folder / "latency.csv", LATENCY)
-        self._histograms = Table(folder / "histograms.csv", HISTOGRAMS)
-        self._series = Table(folder / "series.csv", SERIES)
-        self._ports = Table(folder / "ports.csv", PORTS)
-        self._trial_count = 0
-
     def close(self) -> None:
-        for table in (self._trials, self._results, self._latency, self._histograms, self._series, self._ports):
+        for table in self._tables.values():
             table.close()
 
+    def begin(self, block: int, of_several: bool) -> None:
+        """What comes now is of this block, from 1 on; a run of one block only does not tell it in results.csv."""
+        self._block, self._of_several = block, of_several
+
     def log_folder(self, cell: Cell) -> Path:
-        folder = self.logs / cell.id
-        folder.mkdir()
+        """Of the cell in this block, new. One that is there is of a try that did not come to its end: it is renamed."""
+        folder = self.logs / cell.id / (f"block{self._block}" if self._of_several else "")
+        if folder.exists():
+            tries = sum(1 for _ in folder.parent.glob(f"{folder.name}.unfinished*"))
+            folder.rename(folder.with_name(f"{folder.name}.unfinished{tries + 1}"))
+        folder.mkdir(parents=True)
         return folder
 
     def write_json(self, name: str, value: Any) -> None:
@@ -106,15 +117,17 @@ class Record:
         path = self.folder / name
         part = path.with_suffix(".part")
         part.write_text(json.dumps(value, indent=1, sort_keys=True, default=_jsonable) + "\n", encoding="utf-8")
+        with part.open("rb") as file:
+            os.fsync(file.fileno())     # else a power loss may leave an empty file under the name
         part.replace(path)
 
     def trial(self, cell: Cell, version: str, accel: str, trial: Trial) -> None:
         self._trial_count += 1
         trial_id = f"{self._trial_count:05d}"
         row = {
-            "run_id": self.run_id, "trial_id": trial_id, "cell_id": cell.id, "phase": trial.request.phase, "block": 1,
-            "started_utc": trial.started_utc, **_cell_columns(cell, version, accel), "intended_pps": trial.intended_pps,
-            "intended_s": trial.request.duration_s, "sent_count": trial.sent_count,
+            "run_id": self.run_id, "trial_id": trial_id, "cell_id": cell.id, "phase": trial.request.phase,
+            "block": self._block, "started_utc": trial.started_utc, **_cell_columns(cell, version, accel),
+            "intended_pps": trial.intended_pps, "intended_s": trial.request.duration_s, "sent_count": trial.sent_count,
             "received_count": trial.received_count, "lost_count": trial.lost_count,
             "unsent_count": trial.unsent_count, "duplicate_count": trial.duplicate_count,
             "reordered_count": trial.reordered_count, "rx_pps": trial.rx_pps, "loss_ratio": trial.loss_ratio,
@@ -126,29 +139,44 @@ class Record:
             "involuntary_switches_count": trial.tester.get("involuntary_switches"), "scenario": cell.scenario,
             **_more(trial),
         }
-        self._trials.rows([row])
-        self._latency.rows({"trial_id": trial_id, "bin_low_ns": low, "bin_high_ns": high, "count": count}
-                           for low, high, count in trial.bins)
-        self._histograms.rows(
+        self._tables["trials"].rows([row])
+        self._tables["latency"].rows({"trial_id": trial_id, "bin_low_ns": low, "bin_high_ns": high, "count": count}
+                                     for low, high, count in trial.bins)
+        self._tables["histograms"].rows(
             {"trial_id": trial_id, "kind": kind, "bin_low_ns": low, "bin_high_ns": high, "count": count}
             for kind, histogram in trial.histograms.items() if kind != "latency" for low, high, count in histogram.bins)
-        self._series.rows({"trial_id": trial_id, **asdict(point)} for point in trial.series)
+        self._tables["series"].rows({"trial_id": trial_id, **asdict(point)} for point in trial.series)
 
-    def results(self, cell: Cell, version: str, accel: str, results: Iterable[Result]) -> None:
-        self._results.rows({
+    def results(self, cell: Cell, version: str, accel: str, results: Iterable[Result], summary: bool = False) -> None:
+        """Of the cell in this block; `summary`: of all its blocks."""
+        self._tables["results"].rows({
             "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, accel), "metric": r.metric,
             "value": r.value, "ci_low": r.ci_low, "ci_high": r.ci_high, "unit": r.unit, "n": r.n, "status": r.status,
-            "flags": r.flags, "scenario": cell.scenario} for r in results)
+            "flags": r.flags, "scenario": cell.scenario, "goal": r.goal,
+            "block": None if summary else self._block_column}
+            for r in results)
 
     def no_result(self, cell: Cell, version: str, status: str, reason: str, flags: Sequence[str]) -> None:
         """A cell without figures: `status` unsupported or failed, with the reason."""
-        self._results.rows([{
-            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, ""), "metric": "rplus_pps",
-            "unit": "pps", "n": 0, "status": status, "flags": flags, "scenario": cell.scenario, "reason": reason}])
+        self._tables["results"].rows([{
+            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, ""),
+            "metric": headline(cell.search)[0], "unit": "pps", "n": 0, "status": status, "flags": flags,
+            "scenario": cell.scenario, "reason": reason, "block": self._block_column}])
 
     def ports(self, cell: Cell, counters: Iterable[PortCounters]) -> None:
-        self._ports.rows({"run_id": self.run_id, "cell_id": cell.id, "switch": cell.switch.name, **asdict(c)}
-                         for c in counters)
+        self._tables["ports"].rows({"run_id": self.run_id, "cell_id": cell.id, "switch": cell.switch.name, **asdict(c),
+                                    "block": self._block} for c in counters)
+
+    def turn(self, turn: Turn, started_utc: str, ended_utc: str, status: str, reason: str) -> None:
+        """A cell was measured in a block, or failed: the last row of it."""
+        self._tables["blocks"].rows([{
+            "run_id": self.run_id, "block": turn.block, "position": turn.position, "cell_id": turn.cell.id,
+            "started_utc": started_utc, "ended_utc": ended_utc, "status": status, "reason": reason,
+            "load_average": os.getloadavg()[0]}])
+
+    @property
+    def _block_column(self) -> int | None:
+        return self._block if self._of_several else None
 
 
 def _cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:

@@ -9,19 +9,23 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import traffic
+from harness import search as searches
 from harness.errors import BadInput
 from harness.schema import Field, check_keys, check_table, merge, read_toml
+from harness.search import Search
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
 from harness.traffic import FRAME_MAX_BYTES, Traffic
+from harness.trial import REPEATABLE
 
 PORT_KINDS = ("vhost-user", "ring")
 NFS = ("io", "macswap")
-SEARCHES = ("rplus", "fixed")
+ANCHOR = "anchor"       # the scenario of the cell that watches the machine, see blocks.py
+BLOCKS_MAX = 1000
 NAME_MAX = 64           # names become part of a cell's id, which names a folder
 
 MATRIX = {
@@ -35,33 +39,45 @@ MATRIX = {
     "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
     "switch": Field(str, (), many=True),
 }
+# The keys of all kinds of search; each kind has its own besides, and may have other defaults for these.
 SEARCH = {
-    "kind": Field(str, "rplus", choices=SEARCHES),
+    "kind": Field(str, "rplus", choices=tuple(kind.name for kind in searches.SEARCHES)),
     "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
     "warmup_s": Field(float, 0.5, low=0, high=3600),
     "rate_pps": Field(float, (), low=0.01, high=1e9, many=True),
+    "invalid_repeats": Field(int, 2, low=0, high=100),
+    "repeat_on": Field(str, (), choices=REPEATABLE, many=True),
+    "stability_trials": Field(int, 0, low=0, high=1000),
+    "drain_s": Field(float, 0.0, low=0, high=600),
+    "settle_s": Field(float, 0.0, low=0, high=600),
 }
 LATENCY = {
     "at_rplus": Field(float, (), low=0.0001, high=2.0, many=True),
+    "at_ndr": Field(float, (), low=0.0001, high=2.0, many=True),
+    "at_pdr": Field(float, (), low=0.0001, high=2.0, many=True),
+    "at_pps": Field(float, (), low=1, high=1e9, many=True),
+    "no_load": Field(bool, False),
     "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
 }
-TABLES = {"matrix": MATRIX, "search": SEARCH, "latency": LATENCY}
+REPEAT = {
+    "blocks": Field(int, 1, low=1, high=BLOCKS_MAX),
+    "order": Field(str, "shuffled", choices=("shuffled", "abba")),
+    "seed": Field(int, 1, low=0, high=2**63 - 1),
+    "anchor": Field(bool, True),
+}
+TABLES = ("matrix", "search", "latency", "repeat")
 
 
 @dataclass(frozen=True)
-class Search:
-    """How the trials of a cell are chosen. Times in seconds."""
+class Repeat:
+    """How often every cell is measured afresh, and in which order; see blocks.py."""
 
-    kind: str
-    trials: int
-    trial_s: float
-    warmup_s: float
-    latency_at_rplus: tuple[float, ...]     # fractions of R+, of sent load per direction
-    latency_trials: int                     # at each fraction
-    latency_trial_s: float
-    rate_pps: tuple[float, ...] = ()        # of kind "fixed"; empty: the rates of the replayed file
+    blocks: int = 1
+    order: str = "shuffled"
+    seed: int = 1
+    anchor: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,13 +89,24 @@ class Scenario:
     matrix: Mapping[str, tuple[Any, ...]]
     search: Search
     traffic: Traffic | None = None          # None: constant rate, plain UDP
+    repeat: Repeat = Repeat()
+
+
+def from_table(where: str, table: Mapping[str, Any]) -> Scenario:
+    """A scenario that stands in no file. `where` names it in errors."""
+    return _scenario(where, table, Path())
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file, and those that it names if it is a suite. Raises BadInput."""
+    return [path, *(path.parent / file for file in read_toml(path).get("scenarios", []))]
 
 
 def load(path: Path) -> list[Scenario]:
     """The scenarios of a file: one, or those of a suite in order. Raises BadInput."""
     table = read_toml(path)
     if "scenarios" not in table:
-        return [_scenario(str(path), table, path.parent)]
+        return [_named(_scenario(str(path), table, path.parent))]
     check_keys(str(path), table, ["scenarios", "override"])
     files = table["scenarios"]
     if not isinstance(files, list) or not files or not all(isinstance(f, str) for f in files):
@@ -94,13 +121,19 @@ def load(path: Path) -> list[Scenario]:
         inner_table = read_toml(inner)
         if "scenarios" in inner_table:
             raise BadInput(f"{inner}: a suite cannot hold a suite")
-        result.append(_scenario(f"{inner} (with [override] of {path})" if override else str(inner),
-                                merge(inner_table, override), inner.parent))
+        result.append(_named(_scenario(f"{inner} (with [override] of {path})" if override else str(inner),
+                                       merge(inner_table, override), inner.parent)))
     names = [s.name for s in result]
     twice = {n for n in names if names.count(n) > 1}
     if twice:
         raise BadInput(f"{path}: two scenarios are named '{twice.pop()}'")
     return result
+
+
+def _named(scenario: Scenario) -> Scenario:
+    if scenario.name == ANCHOR:
+        raise BadInput(f"{scenario.source}: key 'name': '{ANCHOR}' is the name of a cell of ours: take another")
+    return scenario
 
 
 def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
@@ -109,13 +142,24 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
     if not isinstance(name, str) or not re.fullmatch(f"[A-Za-z0-9_-]{{1,{NAME_MAX}}}", name):
         raise BadInput(f"{where}: key 'name' must be a word of at most {NAME_MAX} letters, digits, '-' and '_', "
                        f"not {name!r}")
-    checked = {key: check_table(f"{where}: [{key}]", table.get(key, {}), fields) for key, fields in TABLES.items()}
-    search = Search(**checked["search"], latency_at_rplus=checked["latency"]["at_rplus"],
-                    latency_trials=checked["latency"]["trials"], latency_trial_s=checked["latency"]["trial_s"])
-    _check_matrix(where, checked["matrix"])
-    sent = _traffic(where, table, checked["matrix"], folder)
+    matrix = check_table(f"{where}: [matrix]", table.get("matrix", {}), MATRIX)
+    search = _search(where, table.get("search", {}), table.get("latency", {}))
+    _check_matrix(where, matrix)
+    sent = _traffic(where, table, matrix, folder)
     _check_search(where, table, search, sent)
-    return Scenario(name, where, checked["matrix"], search, sent)
+    repeat = check_table(f"{where}: [repeat]", table.get("repeat", {}), REPEAT)
+    return Scenario(name, where, matrix, search, sent, Repeat(**repeat))
+
+
+def _search(where: str, table: Any, latency_table: Any) -> Search:
+    here = f"{where}: [search]"
+    named = {key: value for key, value in table.items() if key == "kind"} if isinstance(table, Mapping) else table
+    kind = searches.find(check_table(here, named, {"kind": SEARCH["kind"]})["kind"])
+    fields = {key: replace(f, default=kind.defaults.get(key, f.default)) for key, f in SEARCH.items()}
+    checked = check_table(here, table, fields | kind.fields)
+    latency = check_table(f"{where}: [latency]", latency_table, LATENCY)
+    return Search(**{key: checked[key] for key in SEARCH}, **{f"latency_{key}": latency[key] for key in LATENCY},
+                  options=kind.options(here, checked))
 
 
 def _traffic(where: str, table: Mapping[str, Any], matrix: Mapping[str, Any], folder: Path) -> Traffic | None:
@@ -126,9 +170,12 @@ def _traffic(where: str, table: Mapping[str, Any], matrix: Mapping[str, Any], fo
 def _check_search(where: str, table: Mapping[str, Any], search: Search, sent: Traffic | None) -> None:
     """What a search and a traffic must have of each other."""
     own_timing = bool(sent and sent.replay and sent.replay.timing == "original")
+    kind = searches.find(search.kind)
+    _check_latency(f"{where}: [latency]", search)
     where = f"{where}: [search]"
-    if search.kind != "fixed" and search.rate_pps:
-        raise BadInput(f"{where}: key 'rate_pps' has a meaning only with kind = \"fixed\": take it out, or set that")
+    if not kind.given_rates and search.rate_pps:
+        raise BadInput(f"{where}: key 'rate_pps' has a meaning only with kind = \"fixed\" or \"soak\": take it out, or "
+                       "set that")
     if search.kind != "fixed" and own_timing:
         raise BadInput(f"{where}: key 'kind' is {search.kind!r}, which chooses rates, but a file that is replayed with "
                        "timing = \"original\" has its own: set kind = \"fixed\", or timing = \"rate\"")
@@ -136,8 +183,17 @@ def _check_search(where: str, table: Mapping[str, Any], search: Search, sent: Tr
         raise BadInput(f"{where}: key 'rate_pps' " + (
             "has no meaning with a file that is replayed with timing = \"original\": take one of them out" if own_timing
             else "is missing: kind = \"fixed\" needs a rate per direction, or a list of such"))
-    if search.kind == "fixed" and "latency" in table:
-        raise BadInput(f"{where}: key 'kind' is 'fixed', whose trials give latency anyway: take [latency] out")
+    if kind.own_latency and "latency" in table:
+        raise BadInput(f"{where}: key 'kind' is {search.kind!r}, whose trials give latency anyway: take [latency] out")
+
+
+def _check_latency(where: str, search: Search) -> None:
+    """Fractions only of what the search finds."""
+    bases = searches.find(search.kind).bases(search)
+    for base, ratios in (("ndr", search.latency_at_ndr), ("pdr", search.latency_at_pdr)):
+        if ratios and base not in bases:
+            raise BadInput(f"{where}: key 'at_{base}' needs a search that finds {base}: kind = \"{search.kind}\" finds "
+                           f"{', '.join(['rplus', *bases])}")
 
 
 def _check_matrix(where: str, matrix: Mapping[str, tuple[Any, ...]]) -> None:

@@ -6,25 +6,30 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from harness.run import Outcome, headline
+from harness import search
+from harness.run import Outcome, headline, quantity
 
 MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": "",
          "generator_limited": "g", "clock": "!", "tester_drops": "d", "not_drained": "n", "foreign_frames": "f",
          "window_exceeded": "w", "identity": "!", "stalled": "s", "late": "l",
-         "crossed_flows": "x", "lower_bound": ">"}
+         "crossed_flows": "x", "lower_bound": ">", "repeated": "r", "irregular": "?", "capped": ">",
+         "search_limit": "?", "below_width": "", "unstable": "u", "blocks_missing": "b"}
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
     """One row a topology and frame size, one column a switch: R+ in Mpps per direction, and latency."""
     switches = list(dict.fromkeys(o.cell.switch.name for o in outcomes))
-    what = "Received" if any(o.cell.search.kind == "fixed" for o in outcomes) else "R+"
-    table = Table(title=f"{what} in Mpps per direction; below it one-way latency p50 / p99 in us at half of R+")
+    named = list(dict.fromkeys(search.headline(o.cell.search)[1] for o in outcomes))
+    what = named[0] if len(named) == 1 else "rates of " + ", ".join(named)
+    table = Table(title=f"{what[:1].upper()}{what[1:]} in Mpps per direction; below it one-way latency p50 / p99 in us "
+                  "at half of R+")
     table.add_column("cell")
     for name in switches:
         table.add_column(name, justify="right")
     rows: dict[str, dict[str, Outcome]] = {}
     for outcome in outcomes:
-        rows.setdefault(outcome.cell.title, {})[outcome.cell.switch.name] = outcome
+        scenario = "" if len(named) == 1 else f"{outcome.cell.scenario}: "
+        rows.setdefault(scenario + outcome.cell.title, {})[outcome.cell.switch.name] = outcome
     for title, by_switch in rows.items():
         table.add_row(title, *(_cell(by_switch.get(name)) for name in switches))
     console.print(table)
@@ -44,9 +49,9 @@ def _cell(outcome: Outcome | None) -> str:
     values = {r.metric: r.value for r in outcome.results}
     rate = headline(outcome)[1]
     if rate is None or rate.value is None:
-        return "[bold red]invalid[/]"
+        return "[bold red]none[/]" if rate and rate.status == "ok" else "[bold red]invalid[/]"
     marks = "".join(sorted({MARKS.get(flag, "?") for flag in outcome.flags}))
-    text = f"{rate.value / 1e6:.3f}{' ' + marks if marks else ''}"
+    text = f"{quantity(rate, unit=False)}{' ' + marks if marks else ''}"
     p50, p99 = values.get("latency_p50_ns@0.50rplus"), values.get("latency_p99_ns@0.50rplus")
     if p50 is not None:
         text += f"\n[dim]{p50 / 1e3:.1f} / {'-' if p99 is None else f'{p99 / 1e3:.1f}'}[/]"

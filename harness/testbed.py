@@ -5,6 +5,7 @@
     measure(request) -> trial
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ ANSWER_S = 30.0         # beyond a trial's duration
 SILENCE_S = 0.02        # a trial is over when nothing has come for so long,
 SHARED_SILENCE_S = 0.25     # or for so long where pollers wait for one another's CPU
 DRAIN_MAX_S = 5.0           # it is over anyway
+LEARN_AGAIN_S = 60.0        # switches forget addresses that they have not seen for minutes
 EPOCHS = 65536          # the stamp's epoch has 16 bits
 
 
@@ -61,6 +63,7 @@ class Testbed:
         self._stack = stack
         self._epoch = 0
         self._measured = 0                  # trials and probes so far
+        self._learned = 0.0                 # when the switch last saw all addresses
         self._received: list[int] = []      # of the last trial, by direction
 
     # -- coming up -----------------------------------------------------------------------------------------------
@@ -109,6 +112,8 @@ class Testbed:
         """One trial. CellFailed if anything that was started has died."""
         for process in self._processes():
             process.check_alive()
+        if request.phase != PROBE and time.monotonic() - self._learned > LEARN_AGAIN_S:
+            self._learn()
         self._epoch = (self._epoch + 1) % EPOCHS
         self._measured += 1
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -117,6 +122,7 @@ class Testbed:
             counted = self._measure_here(request, flows)
         else:
             counted = self._measure_apart(request, flows[0])
+        self._settle(request.settle_s)
         for process in self._processes():
             process.check_alive()
         reply = counted.reply
@@ -138,8 +144,13 @@ class Testbed:
         """"kvm", "tcg", or "" where no VM is involved."""
         return next((p.vm.accel for p in self.setup.peers if p.vm), "")
 
-    def _silence_s(self) -> float:
-        return SHARED_SILENCE_S if self.cell.cores.oversubscribed else SILENCE_S
+    def _silence_s(self, request: Request) -> float:
+        return max(request.drain_s, SHARED_SILENCE_S if self.cell.cores.oversubscribed else SILENCE_S)
+
+    def _settle(self, seconds: float) -> None:
+        """The wait that a search asks for behind a trial, such as RFC 2544 section 23 e."""
+        over = time.monotonic() + seconds
+        wait_until(lambda: time.monotonic() >= over, seconds + ANSWER_S, "the switch to settle", self._processes())
 
     def _channel(self, peer: str) -> Channel:
         channel = self.peers[peer].channel
@@ -158,10 +169,10 @@ class Testbed:
         trial has not."""
         asked: dict[str, Any] = {"gaps": True, "ipdv": True} if request.rate_pps and request.phase != PROBE else {}
         t = self.cell.traffic
+        if interval_s := self._interval_s(request):
+            asked["interval_s"] = interval_s
         if t is None or request.phase == PROBE:
             return asked
-        if self._interval_s(request):
-            asked["interval_s"] = t.interval_s
         if t.flow_records:
             asked["flow_records"] = self._file(request, "flows.csv")
         if t.capture and request.phase.partition("@")[0] in t.capture.phase:
@@ -171,7 +182,8 @@ class Testbed:
         return asked
 
     def _interval_s(self, request: Request) -> float:
-        return self.cell.traffic.interval_s if self.cell.traffic and request.phase != PROBE else 0.0
+        asked_for_all = self.cell.traffic.interval_s if self.cell.traffic and request.phase != PROBE else 0.0
+        return request.interval_s or asked_for_all
 
     def _file(self, request: Request, suffix: str) -> str:
         """In the cell's logs, one a trial: 05-latency-0.50rplus.pcapng."""
@@ -180,10 +192,11 @@ class Testbed:
     def _learn(self) -> None:
         """Learning frames go the other way, from where the traffic will come out, so that a switch that learns knows
         the way before the first frame."""
+        self._learned = time.monotonic()
         if not (self.cell.traffic and self.cell.traffic.learning_count):
             return
         flows = self.cell.topology.flows
-        self._epoch += 1
+        self._epoch = (self._epoch + 1) % EPOCHS
         self._channel(flows[0].tx[0]).request(
             "learn", ANSWER_S, epoch=self._epoch, count=self.cell.traffic.learning_count,
             streams=[self._stream(flow, Request(PROBE, PROBE_PPS, 0.05), True) for flow in flows])
@@ -191,8 +204,8 @@ class Testbed:
     def _measure_here(self, request: Request, flows: Sequence[Flow]) -> "_Counted":
         """Sender and receiver are one process."""
         reply = self._channel(flows[0].tx[0]).request(
-            "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
-            drain_s=self._silence_s(), drain_max_s=DRAIN_MAX_S,
+            "trial", request.duration_s + request.drain_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
+            drain_s=self._silence_s(request), drain_max_s=request.drain_s + DRAIN_MAX_S,
             streams=[self._stream(flow, request, True) for flow in flows], **self._options(request))
         return _Counted(reply, [s["meter"] for s in reply["streams"]], _missed(reply), reply["drained"])
 
@@ -204,7 +217,8 @@ class Testbed:
         reply = self._channel(flow.tx[0]).request(
             "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s, drain_s=0,
             streams=[self._stream(flow, request, False)], **options)
-        settled = meter.request("settle", ANSWER_S, silence_s=self._silence_s(), max_s=DRAIN_MAX_S)
+        settled = meter.request("settle", request.drain_s + ANSWER_S, silence_s=self._silence_s(request),
+                                max_s=request.drain_s + DRAIN_MAX_S)
         seen = meter.request("read", ANSWER_S)
         series = seen.get("series") if self._interval_s(request) else None
         return _Counted(reply, [{**seen["meter"], "series": series}], _missed(seen), settled["silent"])

@@ -15,6 +15,7 @@ from typing import Any
 from harness import genome
 from harness.errors import BadInput
 from harness.schema import Field, check_table
+from harness.search import SEARCHES
 
 FRAME_MAX_BYTES = 9216          # pktgen's largest, FCS included
 STANDARD_FRAME_BYTES = 1518     # up to here no program needs to be told
@@ -34,7 +35,8 @@ IP_BITS_WITHOUT_BASE = 12       # so that streams stay apart inside of 198.18.0.
 VLAN_ID_MAX = 4094
 NEEDS = {"vlan": ("vlan", "a VLAN tag (vlan = 100, say)"), "vni": ("vxlan", 'tunnel = "vxlan"'),
          "teid": ("gtpu", 'tunnel = "gtpu"')}
-PHASES = ("warmup", "rplus", "fixed", "latency")      # the searches' words for what a trial is for
+# The searches' words for what a trial is for.
+PHASES = ("warmup", "stability", "latency", *dict.fromkeys(p for kind in SEARCHES for p in kind.phases or (kind.name,)))
 MIRROR = {"src_mac": "dst_mac", "dst_mac": "src_mac", "src_ip": "dst_ip", "dst_ip": "src_ip",
           "src_port": "dst_port", "dst_port": "src_port"}
 

@@ -47,11 +47,27 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "crossed_flows": ("frames of one flow came in at several receive queues, so that its duplicates and reordering "
                       "cannot be told",
                       "use one receive queue, or flow_fields that the port spreads by"),
-    "lower_bound": ("R+ is within 1.2 times of what the tester itself can do on such ports",
+    "repeated": ("a trial was invalid and was made again", "see the flags of the invalid one in trials.csv"),
+    "irregular": ("the search has no lower or no upper bound, or they are further apart than its width",
+                  "see the flags beside it; let min_pps and max_pps lie further apart, raise search_max_s"),
+    "capped": ("the highest load that could be offered did not lose enough to be an upper bound",
+               "the switch may be faster: raise max_pps (of b2b: burst_pps or burst_max_s), use a faster generator"),
+    "search_limit": ("the search ended at search_max_s of traffic, before it was done",
+                     "raise search_max_s, take a larger width_ratio"),
+    "below_width": ("this goal and another came closer to each other than the width of the search",
+                    "take them as equal, or lower width_ratio"),
+    "unstable": ("R+ varied by over 2 %, a load lost frames that a higher one did not lose, a tenth of R+ lost frames, "
+                 "or less than half of what was forwarded could be had within the goal",
+                 "the machine disturbs what it measures: make it quieter, compare only with many repeats"),
+    "lower_bound": ("the rate is within 1.2 times of what the tester itself can do on such ports",
                     "the switch may be faster: use faster CPUs for the generator"),
+    "blocks_missing": ("some blocks of the cell failed, and the figure is of the others",
+                       "see the reasons in blocks.csv; `vswbench run --resume` measures them again"),
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
 }
 INVALIDATING = ("clock", "identity")
+# Flags that tell of the tester and not of the switch, on which a scenario may have trials made again.
+REPEATABLE = ("stalled", "late", "generator_limited", "tester_drops", "not_drained", "foreign_frames", "stale_frames")
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,10 @@ class Request:
     phase: str              # "warmup", "rplus", "latency@0.50rplus", ...
     rate_pps: float | None
     duration_s: float
+    interval_s: float = 0.0     # > 0: with a time series
+    drain_s: float = 0.0        # the silence that ends it, where that is to be longer than the cell needs
+    settle_s: float = 0.0       # a wait behind it, before the next one
+    attempt: int = 1            # above 1: the one before was invalid
 
 
 # Histograms of a trial beside latency: who has them, the meter of a stream or its sender. `replay_gap_error` is how far
@@ -174,7 +194,7 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
     unsent = None if None in intended else sum(i for i in intended if i is not None) - sent
     histograms = _histograms(directions)
     tester = {**_tester(loops), **missed, "steal_ns": steal_ns}
-    flags = list(cell_flags)
+    flags = [*cell_flags, *(["repeated"] if request.attempt > 1 else [])]
     if unsent is not None and unsent > SHORT_RATIO * (sent + unsent):
         flags.append("backpressure" if any(d.tx_full_count for d in directions) else "generator_limited")
     conditions = {

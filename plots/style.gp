@@ -64,6 +64,14 @@ STYLE_WORDS   = STYLES . SPARE_STYLES
 FILL(i)         = word(STYLE_WORDS, 4 * i - 2)
 HATCH(i)        = int(word(STYLE_WORDS, 4 * i - 1))
 HATCH_COLOUR(i) = word(STYLE_WORDS, 4 * i)
+# The same switch as a line: its fill colour, black where that is white or too faint; with a point and a dash, so that
+# colour is not the only channel here either.
+POINTS = "6 7 5 9 11 13 15 4 8 10 12 14 1 2"
+LINE(i)  = FILL(i) eq "#FFFFFF" ? "#000000" : FILL(i) eq "#BBBBBB" ? "#777777" : FILL(i)
+POINT(i) = int(word(POINTS, 1 + (i - 1) % words(POINTS)))
+DASH(i)  = 1 + (i - 1) % 4
+# ps 1 is 6 units of the terminal: points in a PDF, pixels elsewhere. POINT_SIZE is a point of 3.4 pt in all of them.
+POINT_SIZE_OF(kind) = 0.57 * (kind eq "pdf" ? 1. : kind eq "png" ? PNG_DPI / 72. : SVG_DPI / 72.)
 
 # The row of a name, 0 for a name without a row of its own. Names are compared, never evaluated.
 known_style(name) = sum [i=1:KNOWN_STYLES] (word(STYLES, 4 * i - 3) eq name ? i : 0)

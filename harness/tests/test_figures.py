@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from harness import figures
-from harness.figures import drawing, page, reading, throughput
+from harness.figures import barpage as page
+from harness.figures import bars, data, drawing, reading, throughput
 
 SAMPLE = Path(__file__).resolve().parents[2] / "plots" / "sample" / "results.csv"
 COLUMNS = ("run_id", "cell_id", "switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction",
@@ -37,8 +38,8 @@ def to_csv(rows: list[dict], columns=COLUMNS) -> str:
     return out.getvalue()
 
 
-def chart(*rows: dict) -> throughput.Chart:
-    return throughput.pivot(reading.read_results(to_csv(list(rows)), throughput.THROUGHPUT_COLUMNS).rows)
+def chart(*rows: dict, **options) -> bars.Chart:
+    return bars.pivot(reading.read_results(to_csv(list(rows)), data.RESULTS).rows, throughput.RPLUS, **options)
 
 
 def plain(text: str) -> str:
@@ -73,7 +74,7 @@ def drawn(tmp_path_factory) -> Path:
     shutil.copy(SAMPLE, run / "results.csv")
     warnings: list[str] = []
     written = figures.draw(run, warn=warnings.append)
-    assert [p.name for p in written] == ["throughput.dat", "throughput.pdf", "throughput.png", "throughput.svg"]
+    assert [p.name for p in written][:4] == ["throughput.dat", "throughput.pdf", "throughput.png", "throughput.svg"]
     assert warnings == []
     return run / "figures"
 
@@ -81,8 +82,9 @@ def drawn(tmp_path_factory) -> Path:
 # ---- the sample ----------------------------------------------------------------------------------------------------
 
 def test_sample_gives_three_formats_and_nothing_else(drawn):
-    assert sorted(p.name for p in drawn.iterdir()) == ["throughput.dat", "throughput.pdf", "throughput.png",
-                                                       "throughput.svg"]
+    assert sorted(p.name for p in drawn.iterdir()) == [f"{figure}.{kind}" for figure in
+                                                       ("chain", "cycles", "latency", "throughput")
+                                                       for kind in ("dat", "pdf", "png", "svg")]
     assert (drawn / "throughput.pdf").read_bytes().startswith(b"%PDF-")
     assert (drawn / "throughput.png").read_bytes().startswith(b"\x89PNG")
 
@@ -139,7 +141,7 @@ def test_prepared_values_are_those_of_the_csv(drawn):
     found = {}
     for bar in block(dat, "bars"):
         where = (*setups[int(bar["panel"]) - 1], switches[int(bar["switch"]) - 1], bar["frame_bytes"])
-        numbers = [f"{float(bar[c]):.6f}" for c in ("rplus_mpps", "low_mpps", "high_mpps")]
+        numbers = [f"{float(bar[c]):.6f}" for c in ("value", "low", "high")]
         found[where] = (numbers, bar["drawn"])
     assert found == expected
     assert len(found) == 8 * 5 * 3
@@ -147,9 +149,9 @@ def test_prepared_values_are_those_of_the_csv(drawn):
 
 def test_bars_stay_below_the_top_of_their_axis(drawn):
     dat = (drawn / "throughput.dat").read_text()
-    top = {p["panel"]: float(p["y_max_mpps"]) for p in block(dat, "panels")}
+    top = {p["panel"]: float(p["y_max"]) for p in block(dat, "panels")}
     for bar in block(dat, "bars"):
-        for column in ("rplus_mpps", "high_mpps"):
+        for column in ("value", "high"):
             assert not float(bar[column]) > top[bar["panel"]] * 0.8     # room for marks; nan is no bar
 
 
@@ -187,13 +189,13 @@ def test_na_failed_and_zero_are_three_things():
     bars = chart(record(switch="a", status="unsupported", value="", ci_low="", ci_high=""),
                  record(switch="b", status="failed", value="", ci_low="", ci_high=""),
                  record(switch="c", value="0", ci_low="0", ci_high="0")).panels[0].bars
-    assert [(b.drawn, b.mpps) for b in bars] == [("n/a", None), ("failed", None), ("ok", 0.0)]
+    assert [(b.drawn, b.value) for b in bars] == [("n/a", None), ("failed", None), ("ok", 0.0)]
 
 
 def test_a_value_beside_failed_or_unsupported_is_not_drawn():
     bars = chart(record(switch="a", status="failed", value="5000000"),
                  record(switch="b", status="unsupported", value="5000000")).panels[0].bars
-    assert [b.mpps for b in bars] == [None, None]
+    assert [b.value for b in bars] == [None, None]
 
 
 def test_marks_of_all_bars_move_to_the_panel():
@@ -208,7 +210,7 @@ def test_marks_of_all_bars_move_to_the_panel():
 def test_varying_flows_split_panels_instead_of_drawing_one_of_them():
     c = chart(record(flows="1000", value="3000000", ci_low="", ci_high=""), record(flows="1"),
               record(switch="vpp", flows="", status="failed", value=""))
-    assert [(p.extra, p.bars[0].mpps, p.bars[1].drawn) for p in c.panels] == [
+    assert [(p.extra, p.bars[0].value, p.bars[1].drawn) for p in c.panels] == [
         ("1 flow", 4.8, "failed"), ("1000 flows", 3.0, "failed")]
 
 
@@ -219,7 +221,7 @@ def test_port_kinds_of_different_switches_share_a_panel():
 
 def test_second_row_of_a_bar_wins_and_is_named():
     c = chart(record(), record(value="5000000", ci_high="5100000"))
-    assert c.panels[0].bars[0].mpps == 5.0
+    assert c.panels[0].bars[0].value == 5.0
     assert c.warnings == ("results.csv lines 2 and 3 are of the same bar (ovs-dpdk, 64 bytes); the later one is drawn",)
 
 
@@ -243,7 +245,7 @@ def test_unreadable_field_leaves_out_the_row_and_names_it(field, bad):
     ([4.8], [1]), ([], []), ([0.0], [1]),
     ([24, 10, 9.5, 4.8, 0.09, 0.0], [1, 1, 24 / 9.5, 24 / 9.5, 24 / 0.09, 1])])
 def test_scales_are_shared_where_they_can_be(peaks, zooms):
-    axes = throughput.scales(peaks)
+    axes = bars.scales(peaks)
     assert [zoom for _, _, zoom in axes] == pytest.approx(zooms)
     for peak, (y_max, y_step, _) in zip(peaks, axes):
         assert y_max > peak and 2 <= y_max / y_step <= 8
@@ -310,7 +312,7 @@ def test_unknown_switches_get_styles_of_their_own():
     looks = [(words[i + 1], words[i + 2], words[i + 3] if words[i + 2] != "0" else "")
              for words in (known, spare) for i in range(0, len(words), 4)]
     assert len(set(looks)) == len(looks)
-    assert len(spare) // 4 >= throughput.MAX_SWITCHES
+    assert len(spare) // 4 >= bars.MAX_SWITCHES
 
 
 @needs_gnuplot
@@ -334,8 +336,8 @@ def test_last_line_without_line_end_is_not_trusted():
 def test_open_quote_and_long_rows_are_named():
     text = to_csv([record()]) + 'a,b\r\n' + ",".join(["x"] * 30) + '\r\n"open,1,2\r\nmore\r\n'
     results = reading.read_results(text, COLUMNS)
-    assert len(results.rows) == 1 and len(results.warnings) == 3
-    assert [re.search(r"line (\d+)", w).group(1) for w in results.warnings] == ["3", "4", "5"]
+    assert len(results.rows) == 1 and len(results.warnings) == 4
+    assert [re.search(r"line (\d+)", w).group(1) for w in results.warnings] == ["3", "4", "5", "6"]
 
 
 def test_columns_are_found_by_name():
@@ -347,10 +349,10 @@ def test_columns_are_found_by_name():
 @pytest.mark.parametrize("text, says", [
     ("", "is empty"),
     ("\r\n\r\n", "is empty"),
-    (to_csv([]), "no readable row of metric rplus_pps"),
-    (to_csv([record(metric="ndr_pps")]), "no readable row of metric rplus_pps"),
+    (to_csv([]), "no row of metric rplus_pps"),
+    (to_csv([record(metric="mfr_pps")]), "no row of metric rplus_pps"),
     (to_csv([record(value="lots")]), "results.csv line 2: value is 'lots'"),
-    (to_csv([record()], [c for c in COLUMNS if c not in ("ci_low", "status")]), "lacks the columns ci_low, status"),
+    (to_csv([record()], [c for c in COLUMNS if c not in ("ci_low", "status")]), "lacks the columns status, ci_low"),
     (to_csv([record()]).replace("run_id", "switch", 1), "lacks the column run_id"),
     (to_csv([record()]).replace("cell_id", "switch", 1), "column switch twice"),
     (to_csv([record(switch=f"s{i}") for i in range(21)]), "21 switches"),
@@ -363,11 +365,11 @@ def test_what_cannot_be_drawn_is_said_in_one_line(tmp_path, text, says):
         figures.draw(run)
     assert says in str(error.value) and "\n" not in str(error.value)
     assert str(run / "results.csv") in str(error.value)
-    assert not (run / "figures").exists()
+    assert not list(run.glob("figures/throughput*"))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "_gnuplot", lambda name, kind, scratch, folder: (scratch / f"{name}.{kind}").touch())
+    monkeypatch.setattr(drawing, "_gnuplot", lambda name, stem, kind, scratch, folder: (scratch / f"{stem}.{kind}").touch())
     assert figures.draw(run_with(tmp_path, "\ufeff" + to_csv([record()])), formats=("svg",))
 
 
@@ -404,7 +406,7 @@ def test_failing_gnuplot_keeps_the_old_drawing(tmp_path, monkeypatch, script):
 
 
 def test_many_warnings_are_cut_short(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(drawing, "_gnuplot", lambda name, kind, scratch, folder: (scratch / f"{name}.{kind}").touch())
+    monkeypatch.setattr(drawing, "_gnuplot", lambda name, stem, kind, scratch, folder: (scratch / f"{stem}.{kind}").touch())
     figures.draw(run_with(tmp_path, to_csv([record()] + [record(value="?")] * 50)), formats=("svg",))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 13 and lines[-1] == "figures: and 38 more rows like these"
+    assert len(lines) == 13 and lines[-1] == "figures: and 38 more like these"

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from harness import bed, cli, plan, scenario, topology
+from harness import bed, cli, commands, plan, scenario, topology
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput
 from harness.plan import Cell
@@ -71,7 +71,7 @@ def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> No
     [cell] = cells_of_text(tmp_path, "[matrix]\n" + POINTS[point], switches=[switch])
     c = cell.cores
     text = f"# {cell.id}\n# {cell.title}\n# switch on CPUs {c.switch}, control on {c.control}, {c.pollers}\n"
-    text += f"n/a: {cell.unsupported}\n" if cell.unsupported else cli._commands(setup_of(cell, "$RUN"))
+    text += f"n/a: {cell.unsupported}\n" if cell.unsupported else "\n".join(commands.lines(setup_of(cell, "$RUN"))) + "\n"
     golden = GOLDEN / f"{point}.{switch}.plan"
     if os.environ.get("UPDATE_GOLDEN") == "1":
         golden.write_text(text)
@@ -182,7 +182,7 @@ def test_planning_touches_nothing_and_gives_the_same_every_time(tmp_path: Path,
 
     def all_of_it() -> tuple[list[Cell], list[str]]:
         cells = plan.expand(scenarios, the_bed, (0, 1, 2), EVERY_SWITCH)
-        return cells, [cli._commands(setup_of(c)) for c in cells if not c.unsupported]
+        return cells, [commands.lines(setup_of(c)) for c in cells if not c.unsupported]
     all_of_it()         # whatever is imported late
     with no_effects(monkeypatch):
         first, second = all_of_it(), all_of_it()

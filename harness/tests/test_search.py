@@ -15,8 +15,9 @@ from harness.trial import Request, Trial
 
 def plan_of(trials: int = 3, trial_s: float = 1.0, warmup_s: float = 0.5,
             fractions: tuple[float, ...] = (0.1, 0.5, 0.99),
-            latency_trials: int = 1, latency_trial_s: float = 2.0) -> Search:
-    return Search("rplus", trials, trial_s, warmup_s, fractions, latency_trials, latency_trial_s)
+            latency_trials: int = 1, latency_trial_s: float = 2.0, repeats: int = 0) -> Search:
+    return Search("rplus", trials, trial_s, warmup_s, fractions, latency_trials, latency_trial_s,
+                  invalid_repeats=repeats)
 
 
 DEFAULT = plan_of()
@@ -114,7 +115,7 @@ def test_rplus_is_the_median_of_the_trials_and_never_of_the_warm_up() -> None:
     rplus = results["rplus_pps"]
     assert (rplus.value, rplus.n, rplus.ci_low, rplus.ci_high) == (pytest.approx(2e6), 3, pytest.approx(1e6),
                                                                    pytest.approx(3e6))
-    assert (rplus.unit, rplus.status, rplus.flags) == ("pps", "ok", ())
+    assert (rplus.unit, rplus.status, rplus.flags) == ("pps", "ok", ("unstable",))
 
 
 def test_rplus_is_the_median_of_the_valid_trials_only() -> None:

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the panels, the legend and the footer of a throughput chart go on the page, and the .dat that says so to
-plots/throughput.gp. Pure. Lengths are points (1/72 inch), y from the top.
+"""Where the panels, the legend and the footer of a bar chart go on the page, and the .dat that says so to
+plots/bars.gp. Pure. Lengths are points (1/72 inch), y from the top.
 """
 
 import math
-import re
-import unicodedata
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.figures.reading import clean
-from harness.figures.throughput import ABSENT, BOUND, MARKS, Chart
+from harness.figures.text import (COLUMN_PT, LABEL_PT, SMALL_PT, TEXT_PT, TITLE_PT, block, bound, fit, text_width,
+                                  wrap)
+from harness.figures.bars import ABSENT, BOUND, MARKS, Chart
 
-COLUMN_PT, TEXT_PT = 240.0, 504.0       # widths of a column and of both columns of a paper (3.34 in and 7.0 in)
-TITLE_PT, LABEL_PT, SMALL_PT = 7.5, 7.0, 6.0        # the text sizes of plots/style.gp
 MIN_BAR_PT, MAX_BAR_PT = 4.6, 16.0
 MIN_GROUP_PT = 20.0                     # room for "1518"
 GROUP_SHARE = 0.86                      # of a group's width that bars may fill
@@ -39,18 +36,6 @@ class Page(NamedTuple):
     legend: tuple[tuple[float, float], ...]     # left, middle of each switch's entry
     axis: tuple[float, float]                   # middle of the x axis title
     footer: tuple[tuple[float, float, str], ...]
-
-
-def text_width(text: str, size: float) -> float:
-    """Width of a text in points, estimated on the safe side for DejaVu Sans."""
-    def em(c: str) -> float:
-        if unicodedata.combining(c):
-            return 0.0
-        if unicodedata.east_asian_width(c) in "WF":
-            return 1.05
-        return 0.36 if c in "iIjl|!.,:;'()[] tfr-" else 0.9 if c in "mwMW@%" else 0.72 if c.isupper() else 0.62
-
-    return size * sum(map(em, text))
 
 
 def layout(chart: Chart) -> Page:
@@ -87,19 +72,20 @@ def layout(chart: Chart) -> Page:
     axis = ((places[0].left + places[columns - 1].left + plot) / 2, y)
     y += 12
     footer = []
-    for line in _wrap(footer_text(chart), width - 10, SMALL_PT):
+    for line in wrap(footer_text(chart), width - 10, SMALL_PT):
         footer.append((5.0, y, line))
         y += 8
     return Page(width, y, tuple(places), tuple(legend), axis, tuple(footer))
 
 
-def legend_text(switch: str) -> str:
-    return f"{BOUND} (upper bound)" if switch == BOUND else clean(switch)
+def legend_text(switch: str, has_bound: bool) -> str:
+    return f"{BOUND} (upper bound)" if switch == BOUND and has_bound else clean(switch)
 
 
 def _legend(chart: Chart, width: float) -> tuple[list[tuple[float, float]], float]:
     """Entries side by side in centred lines; returns their places and where the legend ends."""
-    entries = [text_width(legend_text(switch), TITLE_PT) + 15 + (7 if switch == BOUND else 0)
+    entries = [text_width(legend_text(switch, chart.measure.is_rate), TITLE_PT) + 15
+               + (7 if switch == BOUND and chart.measure.is_rate else 0)
                for switch in chart.switches]
     lines: list[list[float]] = [[]]
     for entry in entries:
@@ -118,106 +104,83 @@ def _legend(chart: Chart, width: float) -> tuple[list[tuple[float, float]], floa
 def footer_text(chart: Chart) -> list[str]:
     """What the figure shows, in paragraphs: what is drawn, then only the marks that occur in it."""
     bars = [bar for panel in chart.panels for bar in panel.bars]
-    valued = [bar for bar in bars if bar.mpps is not None]
+    valued = [bar for bar in bars if bar.value is not None]
     drawn = {bar.drawn for bar in bars}
     counts = sorted({bar.n for bar in valued if bar.n})
     n = "n unknown" if not counts else f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    shown = [f"Bar: R+, the rate received under saturating load, per direction; median of n trials ({_bound(n)})."]
-    if any(panel.two_way for panel in chart.panels):
+    unit = "blocks" if chart.by_blocks else "trials"
+    how = f"from n trials of one search ({bound(n)})" if chart.measure.has_one_shot and not chart.by_blocks else (
+        f"median of n {unit} ({bound(n)})")
+    shown = [f"Bar: {chart.measure.says}; {how}."]
+    if chart.measure.is_rate and any(panel.two_way for panel in chart.panels):
         shown.append("The total of a two-way panel is the sum of its two directions.")
-    extremes, interval = "smallest and largest trial", "95 % confidence interval of the median"
+    extremes = f"smallest and largest {'block' if chart.by_blocks else 'trial'}"
+    interval = "95 % confidence interval of the median"
     if any(bar.low is not None for bar in valued):
-        if not counts or counts[-1] < 6:
-            shown.append(f"Whiskers: {extremes} ({_bound('n < 6')} gives no confidence interval).")
+        if chart.measure.has_one_shot and not chart.by_blocks:
+            shown.append("Whiskers: the lower and upper bound that the search found.")
+        elif not counts or counts[-1] < 6:
+            shown.append(f"Whiskers: {extremes} ({bound('n < 6')} gives no confidence interval).")
         elif counts[0] >= 6:
             shown.append(f"Whiskers: {interval}.")
         else:
-            shown.append(f"Whiskers: {interval}; where {_bound('n < 6')}, {extremes}.")
-    if any(bar.switch == BOUND and bar.drawn == "ok" for bar in bars):
+            shown.append(f"Whiskers: {interval}; where {bound('n < 6')}, {extremes}.")
+    if not chart.measure.is_rate:
+        pass
+    elif any(bar.switch == BOUND and bar.drawn == "ok" for bar in bars):
         shown.append(f"Dashed: {BOUND} as a plain patch panel, the practical upper bound of this machine.")
     else:
         shown.append(f"No upper bound is drawn: {BOUND} has no valid value here.")
+    if any(panel.ceilings for panel in chart.panels):
+        shown.append("Dotted: the tester's own ceiling on such ports, with nothing to measure between "
+                     "(calibration.json).")
     if any(panel.zoom > 1 for panel in chart.panels):
         shown.append("Tinted: the y axis is zoomed by the factor given; compare heights only between panels of one "
                      "scale.")
     all_marks = "".join(bar.marks for bar in bars) + "".join(panel.marks for panel in chart.panels)
-    marks = [_bound(f"{mark} {meaning.split(':')[0]}") + ":" + meaning.split(":")[1] + "."
+    marks = [bound(f"{mark} {meaning.split(':')[0]}") + ":" + meaning.split(":")[1] + "."
              for _, mark, meaning in MARKS if mark in all_marks]
     if any(panel.marks for panel in chart.panels):
         marks.append("A mark above a panel is for all its bars.")
     marks += [meaning for name, meaning in ABSENT if name in drawn]
     first = clean(chart.run_ids[0], 60) or "unknown"
-    run = _bound(f"Run: {first}") + (f" and {len(chart.run_ids) - 1} more" if len(chart.run_ids) > 1 else "") + "."
+    run = bound(f"Run: {first}") + (f" and {len(chart.run_ids) - 1} more" if len(chart.run_ids) > 1 else "") + "."
     return [" ".join(shown), " ".join([*marks, run])]
-
-
-def _bound(text: str) -> str:
-    """The text with its spaces made unbreakable."""
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _wrap(paragraphs: Sequence[str], width: float, size: float) -> list[str]:
-    lines: list[str] = []
-    for paragraph in paragraphs:
-        line = ""
-        for word in re.split(r"[ \n]+", paragraph):
-            longer = f"{line} {word}".lstrip(" ")
-            if line and text_width(longer, size) > width:
-                lines.append(line)
-                longer = word
-            line = longer
-        lines.append(line)
-    return lines
 
 
 # ---- the .dat (pure) ---------------------------------------------------------------------------------------------
 
-def _field(value: str | float | int | bool | None) -> str:
-    """One field of a gnuplot data file. Text is quoted, its quotes and backslashes become escapes; an empty one becomes
-    a space, as gnuplot does not keep empty fields apart."""
-    if isinstance(value, str):
-        return '"' + (clean(value, 400) or " ").replace("\\", "\\\\").replace('"', "\\042") + '"'
-    if value is None:
-        return "NaN"
-    return str(int(value)) if isinstance(value, (bool, int)) else f"{value:.9g}"
-
-
-def _block(name: str, columns: str, rows: Sequence[Sequence]) -> str:
-    lines = [f"# {name}: {columns}"] + ["\t".join(map(_field, row)) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def throughput_dat(chart: Chart, page: Page) -> str:
-    """The table that plots/throughput.gp draws: six blocks, separated by two empty lines, columns named in each."""
-    panels, groups, bars = [], [], []
+def bars_dat(chart: Chart, page: Page) -> str:
+    """The table that plots/bars.gp draws: seven blocks, separated by two empty lines, columns named in each."""
+    panels, groups, bars, ceilings = [], [], [], []
     two_way = any(panel.two_way for panel in chart.panels)
     for p, (panel, place) in enumerate(zip(chart.panels, page.places), 1):
-        unit = ("Mpps per direction" if two_way else "Mpps") if place.first_column else ""
+        per_direction = " per direction" * (two_way and chart.measure.is_rate)
+        unit = chart.measure.label + per_direction if place.first_column else ""
         zoom = f"y zoomed {float(f'{panel.zoom:.2g}'):g}\N{MULTIPLICATION SIGN}" if panel.zoom > 1 else ""
-        fit = place.width + 10
+        room = place.width + 10
         panels.append((p, place.left, place.top, place.width, place.height, len(panel.frames), place.bar_width,
-                       panel.y_max, panel.y_step, unit, zoom, _fit(panel.title, fit, TITLE_PT),
-                       f"{_fit(panel.subtitle, fit - 10, LABEL_PT)} {panel.marks}".strip(),
-                       _fit(panel.extra, fit, LABEL_PT)))
+                       panel.y_max, panel.y_step, unit, zoom, fit(panel.title, room, TITLE_PT),
+                       f"{fit(panel.subtitle, room - 10, LABEL_PT)} {panel.marks}".strip(),
+                       fit(panel.extra, room, LABEL_PT)))
+        ceilings += [(p, panel.frames.index(frame) + 1, rate, f"ceiling {rate:.3g}" if rate > panel.y_max else "")
+                     for frame, rate in panel.ceilings]
         groups += [(p, g, str(frame)) for g, frame in enumerate(panel.frames, 1)]
         bars += [(p, panel.frames.index(bar.frame_bytes) + 1, chart.switches.index(bar.switch) + 1, bar.frame_bytes,
-                  bar.mpps, bar.low, bar.high, bar.drawn, bar.marks, bar.switch == BOUND) for bar in panel.bars]
-    switches = [(s, clean(name), legend_text(name), x, y, name == BOUND)
+                  bar.value, bar.low, bar.high, bar.drawn, bar.marks,
+                  bar.switch == BOUND and chart.measure.is_rate) for bar in panel.bars]
+    switches = [(s, clean(name), legend_text(name, chart.measure.is_rate), x, y,
+                 name == BOUND and chart.measure.is_rate)
                 for s, (name, (x, y)) in enumerate(zip(chart.switches, page.legend), 1)]
     texts = [(*page.axis, "Frame size in bytes, FCS included", "axis")] + [(*line, "note") for line in page.footer]
     return "\n\n".join((
-        _block("figure", "width_pt height_pt switches panels",
+        block("figure", "width_pt height_pt switches panels",
                [(page.width, page.height, len(chart.switches), len(chart.panels))]),
-        _block("switches", "switch name legend_text left_pt middle_pt is_bound", switches),
-        _block("panels", "panel left_pt top_pt width_pt height_pt groups bar_width y_max_mpps y_step_mpps y_label zoom "
+        block("switches", "switch name legend_text left_pt middle_pt is_bound", switches),
+        block("panels", "panel left_pt top_pt width_pt height_pt groups bar_width y_max y_step y_label zoom "
                "title subtitle extra", panels),
-        _block("groups", "panel group frame_bytes", groups),
-        _block("bars", "panel group switch frame_bytes rplus_mpps low_mpps high_mpps drawn marks is_bound", bars),
-        _block("footer", "x_pt y_pt text kind", texts),
+        block("groups", "panel group frame_bytes", groups),
+        block("bars", "panel group switch frame_bytes value low high drawn marks is_bound", bars),
+        block("ceilings", "panel group rate text", ceilings or [(0, 0, None, "")]),
+        block("footer", "x_pt y_pt text kind", texts),
     ))
-
-
-def _fit(text: str, width: float, size: float) -> str:
-    while len(text) > 4 and text_width(text, size) > width:
-        text = text[:-2].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
-    return text

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`vswbench bundle RUN`: one archive with a run's data and figures, the program that draws and measures them, its
+scenarios, and a README with the commands and what they cost. Two bundles of one run are the same, byte by byte."""
+
+import argparse
+import gzip
+import hashlib
+import io
+import os
+import shlex
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness import results
+from harness.errors import BadInput, CannotRun
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = ("vswbench", "Makefile", "CMakeLists.txt", "README.md", "CONTRIBUTING.md", "LICENSE", "harness", "plots",
+           "pktgen",
+           "vnf", "scenarios")
+NOT_OURS = ("__pycache__", ".pytest_cache")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="the results folder of a run")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the archive (default: RUN.tar.gz, beside it)")
+
+
+def do(given: argparse.Namespace) -> int:
+    """Pack; print the archive's path."""
+    found = results.read(given.run)
+    for warning in found.warnings:
+        print(f"note: {warning}")
+    path = given.out or given.run.resolve().with_name(given.run.resolve().name + ".tar.gz")
+    try:
+        pack(found, path)
+    except OSError as error:
+        raise CannotRun(f"{path}: cannot be written: {error.strerror}") from None
+    print(path)
+    return 0
+
+
+def pack(run: results.Results, path: Path) -> None:
+    """Write the archive. BadInput if it would pack itself."""
+    if path.resolve().is_relative_to(run.folder.resolve()):
+        raise BadInput(f"--out {path}: lies in the run's own folder: give another place")
+    top = f"vswbench-{run.name}"
+    files = dict(_program()) | {f"data/{p.relative_to(run.folder)}": p for p in _walk(run.folder)}
+    sources = _mapping(run.about.get("sources"))
+    made: dict[str, bytes] = {f"asked/{_flat(name)}": text.encode() for name, text in sources.items()}
+    made["ARTEFACT.md"] = readme(run).encode()
+    made["draw.sh"] = DRAW.encode()
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in made.items()}
+    sums |= {name: _sha256(p) for name, p in files.items()}
+    made["SHA256SUMS"] = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as zipped, \
+            tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted({*files, *made}):
+            content = made[name] if name in made else files[name].read_bytes()
+            info = tarfile.TarInfo(f"{top}/{name}")
+            info.size = len(content)
+            executable = name == "draw.sh" or (name in files and os.access(files[name], os.X_OK))
+            info.mode = 0o755 if executable else 0o644
+            archive.addfile(info, io.BytesIO(content))
+    part.replace(path)
+
+
+def _program() -> Iterator[tuple[str, Path]]:
+    for name in PROGRAM:
+        path = ROOT / name
+        if path.is_file():
+            yield name, path
+        else:
+            yield from ((str(p.relative_to(ROOT)), p) for p in _walk(path))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Plain files, in order; no links, no sockets."""
+    for path in sorted(folder.rglob("*")):
+        within = path.relative_to(folder).parts
+        if path.is_file() and not path.is_symlink() and not any(part in NOT_OURS for part in within):
+            yield path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flat(name: str) -> str:
+    """A file's name as it was typed, as one that lies in a folder of ours."""
+    return name.replace("..", "up").strip("/").replace("/", "__")
+
+
+DRAW = """#!/bin/sh
+# Draws the figures of this bundle again, and says of each SVG whether it is the same, byte by byte.
+set -eu
+cd "$(dirname "$0")"
+./vswbench figures data
+grep -E '  data/figures/.*[.]svg$' SHA256SUMS | sha256sum -c -
+"""
+
+
+def readme(run: results.Results) -> str:
+    """How to get from the data to the figures, and from a machine to the data."""
+    about = run.about
+    versions = about.get("versions") or {}
+    machine = about.get("machine") or {}
+    minutes = (about.get("duration_s") or 0) / 60
+    megabytes = sum(p.stat().st_size for p in _walk(run.folder)) / 1e6
+    known = _mapping(versions.get("switches")).items()
+    switches = "".join(f"- {name}: {said.get('version', '')}\n" for name, said in known if isinstance(said, Mapping))
+    cpus = f"{machine.get('cpu_model', 'an unknown CPU')}, {machine.get('cpu_count', '?')} CPUs"
+    warnings = "".join(f"- {w}\n" for w in run.warnings) or "- none\n"
+    return f"""# {run.name}
+
+Data, figures and program of one run of vswbench. Licence of the program: LICENSE.
+
+## Draw the figures again
+
+    ./draw.sh
+
+A minute, no root, no hugepages, no network; needs Python 3.11 with rich, numpy and scipy, gnuplot, and the font DejaVu
+(Debian: python3-rich python3-numpy python3-scipy gnuplot-nox fonts-dejavu-core). It draws data/figures/ from the CSV
+files in data/ and checks each SVG against SHA256SUMS. PDF files carry their date, so they differ.
+
+## Measure again
+
+    make setup
+    ./vswbench rerun data --any-machine
+
+Took {minutes:.0f} minutes and {megabytes:.1f} MB then; needs root for real switches. It measures the very scenarios
+of this run (asked/, also in data/run.json) and compares: exit status 0 no cell slower, 3 some are, 4 not decided.
+The command then was:
+
+    {_command(about)}
+
+## What it was measured with
+
+- {cpus}, Linux {machine.get('kernel', '?')}, {machine.get('memory_mib', '?')} MiB
+- vswbench {versions.get('vswbench') or '(no commit recorded)'}
+{switches}
+All of it, with hashes of every binary, every command line and the order of the cells, is in data/run.json.
+
+## What is not sound
+
+{warnings}
+## What is in data/
+
+trials.csv (every trial), results.csv (every figure of every cell), latency.csv and histograms.csv (whole histograms),
+blocks.csv (the order, with times), ports.csv, series.csv, run.json, logs/ and figures/. Columns: README.md.
+"""
+
+
+def _command(about: Mapping[str, Any]) -> str:
+    """As a person types it, in a checkout of vswbench."""
+    request = about.get("request")
+    if not isinstance(request, Mapping) or not request.get("files"):
+        return "(not recorded)"
+    words = ["./vswbench", "run", *request["files"]]
+    words += [word for switch in request.get("switches") or () for word in ("--switch", switch)]
+    for key in ("testbed", "blocks"):
+        words += [f"--{key}", str(request[key])] if request.get(key) else []
+    return shlex.join(words)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A cell's commands as text, for `plan` and for run.json. Pure."""
+
+import shlex
+
+from harness import plan, qemu
+from harness.bed import Bed
+from harness.plan import Cell, Image, Setup
+from harness.switches.base import Await, File, Spawn, Step
+
+RUN_FOLDER = "$RUN"         # stands for the run's own folder
+LOG_FOLDER = "$LOGS"        # for the cell's logs in the results folder
+
+
+def setup_of(cell: Cell, the_bed: Bed, image: Image) -> Setup:
+    """What would be started, with names for folders that only a run has."""
+    accel = "tcg" if the_bed.accel == "auto" else the_bed.accel
+    return plan.setup(cell, the_bed, image, RUN_FOLDER, LOG_FOLDER, accel)
+
+
+def lines(setup: Setup) -> list[str]:
+    """Everything that is started, one line each (files have more)."""
+    found = [f"hugepages of 2 MiB: {setup.hugepages}"]
+    for peer in setup.peers:
+        if peer.vm:
+            cpus = ",".join(map(str, peer.vm.cpus))
+            found.append(f"start {peer.name} (VM) on CPU {cpus}: {shlex.join(qemu.argv(peer.vm))}")
+            found.append(f"  in it: {shlex.join(peer.argv)}")
+        else:
+            found.append(f"start {peer.name}: {shlex.join(peer.argv)}")
+    return found + [_step(step) for step in (*setup.launch, *setup.wire)]
+
+
+def _step(step: Step) -> str:
+    if isinstance(step, File):
+        return f"write {step.path}:\n{step.text}"
+    if isinstance(step, Await):
+        return f"wait for {step.path}"
+    env = "".join(f"{key}={shlex.quote(value)} " for key, value in step.env)
+    verb = "start" if isinstance(step, Spawn) else "run"
+    return f"{verb} {env}{shlex.join(step.argv)}"

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A comparison as text, CSV and JSON."""
+
+import csv
+import io
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.compare.sides import KEY, Side
+from harness.compare.verdict import EQUIVALENT, FASTER, INCONCLUSIVE, MORE_MAX, SLOWER, Row
+
+COLUMNS = ("cell", "metric", "better", *KEY, "run_a", "switch_a", "run_b", "switch_b", "n_a", "n_b", "median_a",
+           "median_b",
+           "ratio", "ci_low", "ci_high", "conf", "method", "p_raw", "p_adjusted", "p_within_raw", "p_within_adjusted",
+           "margin", "drift_low", "drift_high", "median_ratio", "median_ratio_low", "median_ratio_high", "cv_a",
+           "cv_b", "verdict", "more_blocks",
+           "reason", "flags")
+STYLES = {FASTER: "green", SLOWER: "bold red", EQUIVALENT: "", INCONCLUSIVE: "yellow"}
+
+
+def record(row: Row, a: Side, b: Side, margin: float) -> dict[str, Any]:
+    """A row of the CSV file and of JSON; None where there is no number."""
+    own = {"cell": row.pair.cell, "metric": row.pair.metric, "conf": 0.95, "margin": margin,
+           "run_a": a.run.name, "run_b": b.run.name, "switch_a": a.switch or "", "switch_b": b.switch or "",
+           "drift_low": math.exp(row.pair.drift[0]), "drift_high": math.exp(row.pair.drift[1]),
+           "flags": ";".join(row.flags), **{column: row.pair.columns.get(column, "") for column in KEY}}
+    return {column: own[column] if column in own else getattr(row, column) for column in COLUMNS}
+
+
+def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """RFC 4180 with a header row; empty = missing."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for r in records:
+        values = (r[column] for column in COLUMNS)
+        writer.writerow(["" if v is None else f"{v:.9g}" if isinstance(v, float) else v for v in values])
+    return out.getvalue()
+
+
+def text(rows: Sequence[Row], a: Side, b: Side, margin: float, notes: Sequence[str], console: Console) -> None:
+    """The table for people, the worst first, the reasons, and a line that sums up."""
+    figures = {row.pair.metric for row in rows}
+    table = Table(title=f"B against A: {', '.join(sorted(figures))}; margin {100 * margin:g} %")
+    table.add_column("cell")
+    for name in ("blocks", "A", "B", "B / A", "95 % interval", "verdict"):
+        table.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=True)
+    order = [SLOWER, INCONCLUSIVE, FASTER]
+    for row in sorted(rows, key=lambda r: (order.index(r.verdict) if r.verdict in order else 9)):
+        n = f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a} / {row.n_b}"
+        interval = f"{row.ci_low:.3f}..{row.ci_high:.3f}" if row.ci_low and row.ci_high else "-"
+        style = STYLES.get(row.verdict, "")
+        table.add_row(escape(_name(row, figures)), n, _number(row.median_a), _number(row.median_b),
+                      f"{row.ratio:.4f}" if row.ratio else "-", interval,
+                      f"[{style}]{row.verdict}[/]" if style else row.verdict)
+    console.print(f"A: {a.name}\nB: {b.name}", markup=False, soft_wrap=True)
+    console.print(table)
+    for line in [*_reasons(rows, figures), *(f"note: {note}" for note in notes), summary(rows)]:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _name(row: Row, figures: Collection[str]) -> str:
+    """The cell in words."""
+    c = row.pair.columns
+    parts = [c.get("topology", ""), c.get("direction", "")]
+    parts += [f"{c['guest']} guest"] if c.get("guest", "none") not in ("none", "") else []
+    parts += [f"{c['chain_length']} x {c.get('nf', '')}"] if c.get("chain_length", "0") not in ("0", "") else []
+    parts += [f"{c['frame_bytes']} B"] if c.get("frame_bytes") else []
+    parts += [f"{c['flows']} flows"] if c.get("flows", "1") not in ("1", "") else []
+    parts += [c["port_kind"]] if c.get("port_kind", "vhost-user") != "vhost-user" else []
+    parts += [f"traffic {row.pair.cell.rpartition('.')[2]}"] if c.get("traffic") else []
+    parts += [row.pair.switch] if row.pair.switch else []
+    return " ".join([*parts, *([row.pair.metric] if len(figures) > 1 else [])])
+
+
+def _reasons(rows: Sequence[Row], figures: Collection[str]) -> list[str]:
+    """What is to say of verdicts, each thing once."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason:
+            found.setdefault(f"{row.verdict}: {row.reason}{_more(row)}", []).append(_name(row, figures))
+    return [f"{said} ({names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''})"
+            for said, names in found.items()]
+
+
+def _more(row: Row) -> str:
+    if row.verdict != INCONCLUSIVE or row.ratio is None or row.more_blocks is None and "anchor" in row.reason:
+        return ""
+    many = "over " + str(MORE_MAX) if row.more_blocks is None else f"some {row.more_blocks}"
+    return f"; {many} more blocks would probably tell"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """How many rows have which verdict."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.verdict] = counts.get(row.verdict, 0) + 1
+    return "B is: " + ", ".join(f"{verdict} in {count}" for verdict, count in sorted(counts.items()))
+
+
+def _number(value: float | None) -> str:
+    """Four digits, with k for thousand and M for million."""
+    if value is None:
+        return "-"
+    for unit, factor in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= factor:
+            return f"{value / factor:.4g} {unit}"
+    return f"{value:.4g}"

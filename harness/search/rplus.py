@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""rplus: what is received under saturating load, median of the valid trials (the published comparison's R+; RFC 2285's
+forwarding rate at maximum offered load). Per direction. Other searches begin with it where they need a scale.
+"""
+
+import statistics
+from collections.abc import Generator, Sequence
+
+from harness.search.base import UNSTABLE_RATIO, Finding, Found, Kind, Result, of_trials
+from harness.search.settings import Search
+from harness.trial import Request, Trial
+
+STABILITY_LOAD = 0.1        # of R+: a load that every switch must carry without loss
+STABILITY_LOSSES = 30       # one lossy trial in so many is forgiven (methodology D.3: 29 of 30)
+
+
+def rplus(search: Search) -> Generator[Request, Trial, list[Result]]:
+    """R+ and the loss under it; R+ of trials that differ much is flagged `unstable`."""
+    trials = []
+    for _ in range(search.trials):
+        trials.append((yield Request("rplus", None, search.trial_s)))
+    rates = [t.rx_pps for t in trials]
+    more = ["unstable"] if _vary([t.rx_pps for t in trials if t.status == "ok"]) else []
+    return [of_trials("rplus_pps", "pps", trials, rates, more),
+            of_trials("rplus_loss_ratio", "1", trials, [t.loss_ratio for t in trials])]
+
+
+def _vary(rates: Sequence[float]) -> bool:
+    return len(rates) > 2 and statistics.stdev(rates) > UNSTABLE_RATIO * statistics.mean(rates)
+
+
+def stability(search: Search, rplus_pps: float) -> Generator[Request, Trial, bool]:
+    """Does the machine carry a tenth of R+ without loss? Some environments do not, and no search for a rate without
+    loss means anything there."""
+    lossy = 0
+    for _ in range(search.stability_trials):
+        trial = yield Request("stability", STABILITY_LOAD * rplus_pps, search.trial_s)
+        lossy += trial.lost_count > 0
+    return lossy <= search.stability_trials // STABILITY_LOSSES
+
+
+def _nothing_more(search: Search, rplus: Result | None, with_latency: bool) -> Finding:
+    return Found()
+    yield       # makes it a generator
+
+
+KIND = Kind("rplus", _nothing_more, headline=lambda search: ("rplus_pps", "R+"), needs_rplus=lambda search: True)

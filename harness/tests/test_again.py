@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Repeating: rerun, bundle and bisect, on simulated switches and, where it is built, the null switch."""
+
+import functools
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import bisect, bundle, cli, figures, results, run
+from harness.errors import BadInput
+from harness.plan import Cell
+from harness.sim import SimulatedTestbed, simulated_up
+from harness.tests.support import executable, seeded, write
+
+SCENARIO = """
+name = "s"
+[matrix]
+topology = "p2p"
+switch = "testpmd"
+[search]
+trials = 1
+[repeat]
+blocks = 8
+"""
+needs_gnuplot = pytest.mark.skipif(shutil.which("gnuplot") is None, reason="gnuplot is not installed")
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch, runtime: Path) -> dict[str, float]:
+    """Runs of the command line measure a switch of speed["pps"]."""
+    speed = {"pps": 5e6}
+
+    @contextmanager
+    def up(cell: Cell, setup: object, logs: Path) -> Iterator[SimulatedTestbed]:
+        yield SimulatedTestbed(cell, 5e6 if cell.scenario == "anchor" else speed["pps"])
+    monkeypatch.setattr(run, "run", functools.partial(run.run, up=up))
+    monkeypatch.setattr(figures, "draw", lambda folder: [])
+    return speed
+
+
+def measured(tmp_path: Path, *more: str) -> Path:
+    """The folder of a run of the command line."""
+    file = write(tmp_path / "scenarios" / "s.toml", SCENARIO)
+    assert cli.main(["run", str(file), "--out", str(tmp_path / "out"), *more]) == 0
+    return max((tmp_path / "out").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+
+
+# ---- run --resume and rerun ----------------------------------------------------------------------------------------
+
+def test_a_run_goes_on_from_its_folder_alone(tmp_path: Path, simulated: dict[str, float],
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    folder = measured(tmp_path)
+    text = (folder / "blocks.csv").read_bytes().splitlines(keepends=True)
+    (folder / "blocks.csv").write_bytes(b"".join(text[:-3]))
+    shutil.rmtree(tmp_path / "scenarios")           # the text stands in run.json
+    capsys.readouterr()
+    assert cli.main(["run", "--resume", str(folder)]) == 0
+    assert capsys.readouterr().out.count("] block ") == 3
+    assert not results.read(folder).warnings
+    about = json.loads((folder / "run.json").read_text())
+    assert len(about["resumed"]) == 1 and about["run_id"] == folder.name
+
+
+@pytest.mark.parametrize("arguments, why", [(["run"], "which scenario"), (["run", "--resume", "nowhere"], "run.json"),
+                                            (["rerun", "nowhere"], "run.json"),
+                                            (["bundle", "nowhere"], "no such folder")])
+def test_bad_input_is_a_sentence(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("factor, status, word", [(1.0, 0, "equivalent in 1"), (0.9, 3, "slower in 1"),
+                                                  (1.1, 0, "faster in 1")])
+def test_a_rerun_measures_the_same_and_compares(factor: float, status: int, word: str, tmp_path: Path,
+                                                simulated: dict[str, float],
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    first = measured(tmp_path, "--switch", "mine=testpmd", "--blocks", "9")
+    write(tmp_path / "scenarios" / "s.toml", SCENARIO.replace("p2p", "nonsense"))     # not what was measured
+    simulated["pps"] *= factor
+    assert cli.main(["rerun", str(first)]) == status
+    assert word in capsys.readouterr().out
+    one, other = (json.loads((folder / "run.json").read_text()) for folder in sorted((tmp_path / "out").iterdir()))
+    for key in ("sources", "cells", "order", "plan", "fingerprint", "request"):
+        assert one[key] == other[key], key
+
+
+def test_a_rerun_on_another_machine_is_refused_before_anything_is_measured(tmp_path: Path, simulated: dict[str, float],
+                                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    folder = measured(tmp_path)
+    about = json.loads((folder / "run.json").read_text())
+    write(folder / "run.json", json.dumps({**about, "machine": {**about["machine"], "kernel": "2.4.20"}}))
+    assert cli.main(["rerun", str(folder)]) == 2
+    assert "(kernel)" in capsys.readouterr().err and len(list((tmp_path / "out").iterdir())) == 1
+    assert cli.main(["rerun", str(folder), "--any-machine"]) == 0
+
+
+def test_run_json_holds_what_it_takes_to_repeat(tmp_path: Path, runtime: Path) -> None:
+    from harness import bed, environment
+    from harness.tests.support import cells_of_text
+    folder, _ = run.run("t", cells_of_text(tmp_path, SCENARIO.replace('name = "s"', "")), bed.load(None),
+                        tmp_path / "out",
+                        lambda line: None, {"s.toml": "text"}, up=simulated_up(5e6))
+    about = json.loads((folder / "run.json").read_text())
+    assert {"sources", "plan", "order", "request", "versions", "machine", "environment", "testbed", "command", "cells",
+            "fingerprint", "schema_version"} <= set(about)
+    assert any("dpdk-testpmd" in line for lines in about["plan"].values() for line in lines)
+    found = environment.of(run.BUILD, bed.load(None))
+    json.dumps(found)
+    assert {"lscpu", "caches", "hugepages", "build", "packages", "qemu", "guest", "dpdk", "cpu_settings"} <= set(found)
+    assert found["python"] and found["host"]
+
+
+# ---- bundle --------------------------------------------------------------------------------------------------------
+
+@needs_gnuplot
+def test_a_bundle_draws_the_same_figures_elsewhere(tmp_path: Path, simulated: dict[str, float],
+                                                   monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    folder = measured(tmp_path)
+    monkeypatch.undo()
+    figures.draw(folder)
+    one, other = tmp_path / "one.tar.gz", tmp_path / "other.tar.gz"
+    for path in (one, other):
+        assert cli.main(["bundle", str(folder), "--out", str(path)]) == 0
+    assert one.read_bytes() == other.read_bytes()
+    with tarfile.open(one) as archive:
+        archive.extractall(tmp_path / "elsewhere")
+    [top] = (tmp_path / "elsewhere").iterdir()
+    sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=top, capture_output=True, text=True,
+                          check=False)
+    assert sums.returncode == 0, sums.stdout
+    drawn = {p.name: p.read_bytes() for p in (top / "data" / "figures").glob("*.svg")}
+    shutil.rmtree(folder)
+    shutil.rmtree(top / "data" / "figures")
+    done = subprocess.run([str(top / "draw.sh")], capture_output=True, text=True, check=False,
+                          env={"PATH": "/usr/bin:/bin"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert drawn == {p.name: p.read_bytes() for p in (top / "data" / "figures").glob("*.svg")} and drawn
+    readme = (top / "ARTEFACT.md").read_text()
+    assert "./draw.sh" in readme and "rerun data" in readme and "s.toml" in readme
+    assert [p.read_text() for p in (top / "asked").iterdir()] == [SCENARIO]
+
+
+def test_a_bundle_is_not_packed_into_itself(tmp_path: Path, simulated: dict[str, float]) -> None:
+    folder = measured(tmp_path)
+    with pytest.raises(BadInput, match="own folder"):
+        bundle.pack(results.read(folder), folder / "x.tar.gz")
+
+
+# ---- bisect --------------------------------------------------------------------------------------------------------
+
+def test_the_first_bad_version_is_found_in_few_steps() -> None:
+    r = seeded()
+    for _ in range(500):
+        versions = [f"v{i}" for i in range(r.randint(1, 200))]
+        bad = r.randrange(len(versions))
+        asked: list[str] = []
+
+        def judge(version: str) -> str:
+            asked.append(version)
+            return bisect.BAD if versions.index(version) >= bad else bisect.GOOD
+        assert bisect.first_bad(versions, judge) == [versions[bad]]
+        assert len(asked) == len(set(asked)) <= len(versions).bit_length()
+
+
+def test_what_cannot_be_tested_is_gone_round() -> None:
+    r = seeded()
+    for _ in range(500):
+        versions = [f"v{i}" for i in range(r.randint(1, 60))]
+        bad = r.randrange(len(versions))
+        broken = {v for v in versions if r.random() < 0.3}
+        asked: list[str] = []
+
+        def judge(version: str) -> str:
+            asked.append(version)
+            return bisect.SKIP if version in broken else bisect.BAD if versions.index(version) >= bad else bisect.GOOD
+        found = bisect.first_bad(versions, judge)
+        assert versions[bad] in found and len(asked) == len(set(asked))
+        assert set(found[:-1]) <= broken            # everything else in doubt would have been asked for
+
+
+class Versions:
+    """A folder with a command that selects a version, and versions of some speed."""
+
+    def __init__(self, folder: Path, speed: dict[str, float], pps: dict[str, float], status: str = "exit 0") -> None:
+        self.folder, self.speed = folder, pps
+        self.select = executable(folder / "select", '#!/bin/sh\necho "$1 $VSWBENCH_VERSION" >>log\n'
+                                 f'echo "$1" >placed\n{status}\n')
+        write(folder / "versions", "\n".join(speed))
+        self.speeds = speed
+
+    def bisect(self, tmp_path: Path, good: str, bad: str, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
+        before = run.run
+
+        def placed(*arguments: Any, **named: Any) -> Any:
+            self.speed["pps"] = self.speeds[(self.folder / "placed").read_text().strip()]
+            return before(*arguments, **named)
+        monkeypatch.setattr(run, "run", placed)
+        monkeypatch.chdir(self.folder)
+        file = write(tmp_path / "s.toml", SCENARIO)
+        return cli.main(["bisect", str(file), "--good", good, "--bad", bad, "--versions", str(self.folder / "versions"),
+                         "--command", f"{self.select} {{}}", "--blocks", "6", "--out", str(tmp_path / "out"), *more])
+
+
+def test_bisect_finds_the_first_slow_version(tmp_path: Path, simulated: dict[str, float],
+                                             monkeypatch: pytest.MonkeyPatch,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    speeds = {f"v{i}": 5e6 if i < 6 else 4.6e6 for i in range(10)}
+    versions = Versions(tmp_path / "w", speeds, simulated)
+    assert versions.bisect(tmp_path, "v0", "v9", monkeypatch) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "first bad version: v6"
+    log = (tmp_path / "w" / "log").read_text().splitlines()
+    assert log[:2] == ["v0 v0", "v9 v9"] and len(log) <= 2 + 4
+
+
+@pytest.mark.parametrize("status, found, code", [
+    ('[ "$1" = v4 ] && exit 125; exit 0', "first bad version: v6", 0),
+    ('[ "$1" = v5 ] && exit 125; exit 0', "one of 2", 4),
+    ('[ "$1" = v3 ] && exit 1; exit 0', "first bad version: v3", 0)], ids=["skip", "skip at the edge", "bad by itself"])
+def test_the_commands_exit_status_is_that_of_git_bisect_run(status: str, found: str, code: int, tmp_path: Path,
+                                                            simulated: dict[str, float],
+                                                            monkeypatch: pytest.MonkeyPatch,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    speeds = {f"v{i}": 5e6 if i < 6 else 4.6e6 for i in range(7)}
+    assert Versions(tmp_path / "w", speeds, simulated, status).bisect(tmp_path, "v0", "v6", monkeypatch) == code
+    assert found in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_command_that_asks_for_the_end_is_obeyed(tmp_path: Path, simulated: dict[str, float],
+                                                   monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    speeds = {"v0": 5e6, "v1": 5e6, "v2": 4e6}
+    versions = Versions(tmp_path / "w", speeds, simulated, '[ "$1" = v1 ] && exit 128; exit 0')
+    assert versions.bisect(tmp_path, "v0", "v2", monkeypatch) == 1
+    assert "status 128 for v1" in capsys.readouterr().err
+
+
+def test_a_bad_version_that_is_not_slow_is_nothing_to_look_for(tmp_path: Path, simulated: dict[str, float],
+                                                               monkeypatch: pytest.MonkeyPatch,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    assert Versions(tmp_path / "w", {"v0": 5e6, "v1": 5e6}, simulated).bisect(tmp_path, "v0", "v1", monkeypatch) == 4
+    assert "not slower" in capsys.readouterr().out
+
+
+def test_bad_arguments_of_bisect_are_sentences(tmp_path: Path, simulated: dict[str, float],
+                                               monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    versions = Versions(tmp_path / "w", {"v0": 5e6, "v1": 5e6}, simulated)
+    for good, bad, more, why in (("v1", "v0", (), "must hold v1 and, behind it, v0"), ("v7", "v1", (), "must hold v7"),
+                                 ("v0", "v1", ("--repo", "."), "either --repo DIR or --versions"),
+                                 ("v0", "v1", ("--switch", "a=null", "--switch", "b=null"), "one --switch"),
+                                 ("v0", "v1", ("--command", "./nowhere"), "cannot be run")):
+        assert versions.bisect(tmp_path, good, bad, monkeypatch, *more) == 2
+        assert why in capsys.readouterr().err
+
+
+@needs_git
+def test_versions_of_a_repository_are_its_commits_in_order(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org",
+                               *words],
+                              check=True, capture_output=True, text=True).stdout.strip()
+    git("init", "-q")
+    commits = []
+    for i in range(5):
+        git("commit", "-q", "--allow-empty", "-m", str(i))
+        commits.append(git("rev-parse", "HEAD"))
+    assert bisect.versions_between(tmp_path, None, commits[1], commits[4]) == commits[2:]
+    for good, bad in ((commits[3], commits[1]), (commits[1], commits[1]), ("nonsense", commits[1])):
+        with pytest.raises(BadInput, match="--repo"):
+            bisect.versions_between(tmp_path, None, good, bad)
