@@ -23,7 +23,7 @@ from rich.table import Table
 from harness import calibration, host, plan, programs, testbed
 from harness.bed import Bed
 from harness.cores import assign
-from harness.errors import CannotRun, CellFailed
+from harness.errors import CannotRun
 from harness.guest import RunningPeer
 from harness.plan import Cell, Image, Peer
 from harness.scenario import MATRIX, Scenario, Search

@@ -100,7 +100,7 @@ pace_take(struct pace *p, uint64_t now_tsc, uint16_t max, uint64_t *due)
 static inline bool
 pace_done(const struct pace *p, uint64_t now_tsc)
 {
-	return now_tsc >= p->end_tsc || (p->shape != PACE_SATURATE && p->next_due >= p->end_tsc);
+	return p->shape == PACE_SATURATE ? now_tsc >= p->end_tsc : p->next_due >= p->end_tsc;
 }
 
 #endif

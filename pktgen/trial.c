@@ -12,6 +12,8 @@
 #include "clock.h"
 
 #define YIELD_AFTER 256u  /* frames after which a poller that shares its core lets the others run */
+#define GRACE_MAX_S 5e-3   /* for frames that were due before the end, */
+#define GRACE_RATIO 0.01   /* but no more than this of the duration */
 #define PROFILE_EVERY 64u /* iterations: reading the TSC between the parts would cost more than they */
 
 /* ---- sending -------------------------------------------------------------------------------------------------- */
@@ -256,15 +258,18 @@ receive(const struct trial_part *part, struct rx_lane *l, struct profile *profil
 
 /* ---- the worker itself ---------------------------------------------------------------------------------------- */
 
-/* True once every lane of this worker has sent all, or time is up. */
+/* True once every lane of this worker has sent all that was due within the duration, or the grace is over: what was due
+ * just before the end, or while the kernel had the CPU then, is late, not unsent. */
 static bool
 sending_done(const struct trial_part *part, uint64_t now_tsc)
 {
 	const struct trial *t = part->trial;
+	const uint64_t grace_tsc = clock_ticks(RTE_MIN(GRACE_MAX_S, GRACE_RATIO * t->duration_s));
 
 	for (uint32_t i = part->tx_first; i < t->tx_lanes; i += part->tx_step) {
 		const struct tx_lane *l = &t->tx[i];
-		if (now_tsc < l->pace.end_tsc && (l->due_count > 0 || !pace_done(&l->pace, now_tsc)))
+		bool all = pace_done(&l->pace, now_tsc) && (l->due_count == 0 || l->pace.shape == PACE_SATURATE);
+		if (!all && now_tsc < l->pace.end_tsc + grace_tsc)
 			return false;
 	}
 	return true;

@@ -17,7 +17,7 @@ from test_replayfile import BAD, pcap, random_packets
 
 FUZZ = BUILD / "fuzz"
 CORPUS = REPOSITORY / "pktgen" / "fuzz" / "corpus"
-SECONDS = int(os.environ.get("VSW_FUZZ_S", "5"))
+SECONDS = int(os.environ.get("VSW_FUZZ_S", "2"))
 MAX_BYTES = 4096
 TARGETS = ("account", "control", "flowkey", "replayfile", "request")
 
