@@ -11,18 +11,6 @@
 
 #define PREFETCH_AHEAD 4
 
-static struct hist *
-new_hist(bool wanted, bool *failed)
-{
-	struct hist *h = wanted ? malloc(sizeof(*h)) : NULL;
-
-	if (h != NULL)
-		hist_reset(h);
-	else if (wanted)
-		*failed = true;
-	return h;
-}
-
 int
 account_init(struct account *a, const struct account_request *r, char error[BIG_ERROR_MAX])
 {
@@ -34,9 +22,9 @@ account_init(struct account *a, const struct account_request *r, char error[BIG_
 	a->head_wanted = stamp_head_wanted(r->epoch, r->stream);
 	a->detailed = r->gaps || flows;
 	hist_reset(&a->latency_ns);
-	a->latency_intended_ns = new_hist(a->detailed, &failed);
-	a->ipdv_ns = new_hist(r->ipdv, &failed);
-	a->gap_ns = new_hist(r->gaps, &failed);
+	failed |= !hist_make(&a->latency_intended_ns, a->detailed);
+	failed |= !hist_make(&a->ipdv_ns, r->ipdv);
+	failed |= !hist_make(&a->gap_ns, r->gaps);
 	failed |= series_init(&a->series, r->interval_s, r->span_s) != 0;
 	if (failed)
 		snprintf(error, BIG_ERROR_MAX, "no memory for histograms and time series");

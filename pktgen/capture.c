@@ -3,17 +3,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <rte_cycles.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "clock.h"
 
 #define MIB 1048576.0
-#define CLOCK_READINGS 16
 #define PCAP_WHOLE_FRAME 262144 /* what a filter says of a frame that matches; any number but 0 */
 
 struct record {
@@ -28,25 +25,6 @@ static uint64_t
 record_bytes(uint32_t captured_bytes)
 {
 	return sizeof(struct record) + ((captured_bytes + UINT64_C(7)) & ~UINT64_C(7));
-}
-
-/* The reading during which least time passed is the one that was not interrupted. */
-static void
-read_clocks(struct capture *c)
-{
-	uint64_t best_width = UINT64_MAX;
-	struct timespec t;
-
-	for (int i = 0; i < CLOCK_READINGS; i++) {
-		uint64_t before = rte_rdtsc_precise();
-		clock_gettime(CLOCK_REALTIME, &t);
-		uint64_t width = rte_rdtsc_precise() - before;
-		if (width < best_width) {
-			best_width = width;
-			c->start_tsc = before + width / 2;
-			c->start_real_ns = (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-		}
-	}
 }
 
 static int
@@ -128,7 +106,9 @@ capture_open(struct capture *c, const char *path, unsigned int parts, uint32_t f
 		c->part[i].snap_bytes = snap;
 		c->part[i].filter = filter != NULL ? &c->filter : NULL;
 	}
-	read_clocks(c);
+	struct clock_instant start = clock_now_on(CLOCK_REALTIME);
+	c->start_tsc = start.tsc;
+	c->start_real_ns = start.ns;
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #define VSW_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 #define CLOCK_SHIFT 32u
 #define CLOCK_CALIBRATION_NS 50000000 /* 50 ms: two readings good to some 50 ns each, so about 2 ppm */
@@ -39,12 +40,14 @@ clock_seconds(uint64_t ticks)
 	return (double)ticks / (double)clock_hz;
 }
 
-/* One instant on both clocks. */
+/* One instant on the TSC and on a clock of the kernel. */
 struct clock_instant {
 	uint64_t tsc;
-	uint64_t raw_ns; /* CLOCK_MONOTONIC_RAW */
+	uint64_t ns;
 };
 
+/* Now, on the clock `id` (clock_gettime(2)); and on CLOCK_MONOTONIC_RAW. */
+struct clock_instant clock_now_on(clockid_t id);
 struct clock_instant clock_now(void);
 
 /* How far the TSC at clock_hz ran ahead of CLOCK_MONOTONIC_RAW since `start`, in parts per million. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hist.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void
@@ -8,6 +9,15 @@ hist_reset(struct hist *h)
 {
 	memset(h, 0, sizeof(*h));
 	h->min_ns = UINT64_MAX;
+}
+
+bool
+hist_make(struct hist **h, bool wanted)
+{
+	*h = wanted ? malloc(sizeof(**h)) : NULL;
+	if (*h != NULL)
+		hist_reset(*h);
+	return *h != NULL || !wanted;
 }
 
 void

@@ -11,6 +11,7 @@
 #define VSW_HIST_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HIST_EXACT 256u      /* values below this have a bin of their own */
@@ -30,6 +31,9 @@ struct hist {
 };
 
 void hist_reset(struct hist *h);
+
+/* An empty one into *h if `wanted`, else NULL.  False if there is no memory; freed by free(). */
+bool hist_make(struct hist **h, bool wanted);
 
 /* Adds all of `from` to `to`. */
 void hist_merge(struct hist *to, const struct hist *from);

@@ -52,16 +52,6 @@ prepare_stream(struct trial *t, struct stream *s, char error[TRIAL_ERROR_MAX])
 	return s->next_seq != NULL ? 0 : -1;
 }
 
-static struct hist *
-new_hist(bool wanted)
-{
-	struct hist *h = wanted ? malloc(sizeof(*h)) : NULL;
-
-	if (h != NULL)
-		hist_reset(h);
-	return h;
-}
-
 static int
 prepare_tx(struct trial *t, struct tx_lane *l, struct stream *s, uint16_t queue, uint32_t senders,
 	   char error[TRIAL_ERROR_MAX])
@@ -72,11 +62,8 @@ prepare_tx(struct trial *t, struct tx_lane *l, struct stream *s, uint16_t queue,
 	l->stream = s;
 	l->number = (uint8_t)(s - t->stream);
 	l->queue = queue;
-	l->gap_ns = new_hist(t->gaps);
-	l->lateness_ns = new_hist(t->gaps && paced);
-	l->gap_error_ns = new_hist(replay && paced);
-	if ((t->gaps && (l->gap_ns == NULL || (paced && l->lateness_ns == NULL))) ||
-	    (replay && paced && l->gap_error_ns == NULL) ||
+	if (!hist_make(&l->gap_ns, t->gaps) || !hist_make(&l->lateness_ns, t->gaps && paced) ||
+	    !hist_make(&l->gap_error_ns, replay && paced) ||
 	    series_init(&l->series, t->interval_s, t->duration_s + t->drain_max_s) != 0)
 		return no_memory(error, "histograms and time series", s->headers.flows);
 	return floworder_init(&l->order, s->order, s->headers.flows, queue, senders, s->zipf_exponent,
