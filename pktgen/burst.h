@@ -4,8 +4,8 @@
  *
  * DPDK's rte_pktmbuf_alloc_bulk() and rte_pktmbuf_free_bulk() reset and test fields of both cache lines of every mbuf.
  * Our frames are never chained, shared or attached, so one 8-byte store puts a buffer right and one masked compare tells
- * that it may go back as it is; drivers do the same (`rearm_data`).  Measured through two net_ring ports: 59 cycles a
- * packet with DPDK's, 45 with these.  Anything unusual goes DPDK's way.
+ * that it may go back as it is; drivers do the same (`rearm_data`).  Measured through wires, saturating, 64 B, on
+ * an EPYC: 47 TSC cycles a packet with DPDK's, 38 with these (medians of 10 trials, interleaved).  Anything unusual goes DPDK's way.
  */
 #ifndef VSW_BURST_H
 #define VSW_BURST_H
@@ -46,11 +46,11 @@ burst_take_over(struct rte_mbuf **pkts, uint16_t n)
 static inline uint64_t
 burst_rearm(void)
 {
-	struct rte_mbuf m = {.data_off = RTE_PKTMBUF_HEADROOM, .nb_segs = 1, .port = RTE_MBUF_PORT_INVALID};
+	static const struct rte_mbuf fresh = {.data_off = RTE_PKTMBUF_HEADROOM, .refcnt = 1, .nb_segs = 1,
+					      .port = RTE_MBUF_PORT_INVALID};
 	uint64_t word;
 
-	rte_mbuf_refcnt_set(&m, 1);
-	memcpy(&word, &m.rearm_data, sizeof(word));
+	memcpy(&word, &fresh.rearm_data, sizeof(word));
 	return word;
 }
 
