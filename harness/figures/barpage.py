@@ -7,8 +7,8 @@ import math
 from typing import NamedTuple
 
 from harness.figures.reading import clean
-from harness.figures.text import (COLUMN_PT, LABEL_PT, SMALL_PT, TEXT_PT, TITLE_PT, block, bound, fit, text_width,
-                                  wrap)
+from harness.figures.text import (COLUMN_PT, LABEL_PT, SMALL_PT, TEXT_PT, TITLE_PT, block, bound, fit,
+                                  legend_places, text_width, wrap)
 from harness.figures.bars import ABSENT, BOUND, MARKS, Chart
 
 MIN_BAR_PT, MAX_BAR_PT = 4.6, 16.0
@@ -83,22 +83,11 @@ def legend_text(switch: str, has_bound: bool) -> str:
 
 
 def _legend(chart: Chart, width: float) -> tuple[list[tuple[float, float]], float]:
-    """Entries side by side in centred lines; returns their places and where the legend ends."""
-    entries = [text_width(legend_text(switch, chart.measure.is_rate), TITLE_PT) + 15
-               + (7 if switch == BOUND and chart.measure.is_rate else 0)
-               for switch in chart.switches]
-    lines: list[list[float]] = [[]]
-    for entry in entries:
-        if lines[-1] and sum(lines[-1]) + 12 * len(lines[-1]) + entry > width - 16:
-            lines.append([])
-        lines[-1].append(entry)
-    places = []
-    for row, line in enumerate(lines):
-        x = (width - sum(line) - 12 * (len(line) - 1)) / 2
-        for entry in line:
-            places.append((x, 8.0 + 11 * row))
-            x += entry + 12
-    return places, 8.0 + 11 * (len(lines) - 1) + 5
+    """Places of the entries, and where the legend ends."""
+    places, last = legend_places([text_width(legend_text(switch, chart.measure.is_rate), TITLE_PT) + 15
+                                  + (7 if switch == BOUND and chart.measure.is_rate else 0)
+                                  for switch in chart.switches], width)
+    return places, last + 5
 
 
 def footer_text(chart: Chart) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from harness.figures.reading import clean
-from harness.figures.text import COLUMN_PT, LABEL_PT, SMALL_PT, TEXT_PT, TITLE_PT, block, fit, text_width, wrap
+from harness.figures.text import (COLUMN_PT, LABEL_PT, SMALL_PT, TEXT_PT, TITLE_PT, block, fit, legend_places,
+                                  text_width, wrap)
 
 TICS_PT = 25.0          # left of a panel: the texts of its y axis
 AXIS_PT = 9.0           # left of that: the title of the y axis
@@ -123,20 +124,9 @@ def _letter(index: int) -> str:
 
 
 def _legend(sheet: Sheet, width: float) -> tuple[list[tuple[float, float]], float]:
-    """Left and middle of each series' entry, side by side in centred lines; and where the legend ends."""
-    entries = [text_width(clean(name), TITLE_PT) + 18 for name in sheet.series]
-    lines: list[list[float]] = [[]]
-    for entry in entries:
-        if lines[-1] and sum(lines[-1]) + 12 * len(lines[-1]) + entry > width - 16:
-            lines.append([])
-        lines[-1].append(entry)
-    places = []
-    for row, line in enumerate(lines):
-        x = (width - sum(line) - 12 * (len(line) - 1)) / 2
-        for entry in line:
-            places.append((x, 8.0 + 11 * row))
-            x += entry + 12
-    return places, 8.0 + 11 * (len(lines) - 1) + 6
+    """Left and middle of each series' entry; and where the legend ends."""
+    places, last = legend_places([text_width(clean(name), TITLE_PT) + 18 for name in sheet.series], width)
+    return places, last + 6
 
 
 # ---- axes ----------------------------------------------------------------------------------------------------------

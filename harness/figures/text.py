@@ -65,3 +65,20 @@ def field(value: str | float | int | bool | None) -> str:
 def block(name: str, columns: str, rows: Sequence[Sequence]) -> str:
     lines = [f"# {name}: {columns}"] + ["\t".join(map(field, row)) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def legend_places(entries: Sequence[float], width: float) -> tuple[list[tuple[float, float]], float]:
+    """Left and middle of entries of these widths (points), side by side in centred lines; and the middle of the last
+    line."""
+    lines: list[list[float]] = [[]]
+    for entry in entries:
+        if lines[-1] and sum(lines[-1]) + 12 * len(lines[-1]) + entry > width - 16:
+            lines.append([])
+        lines[-1].append(entry)
+    places = []
+    for row, line in enumerate(lines):
+        x = (width - sum(line) - 12 * (len(line) - 1)) / 2
+        for entry in line:
+            places.append((x, 8.0 + 11 * row))
+            x += entry + 12
+    return places, 8.0 + 11 * (len(lines) - 1)
