@@ -179,6 +179,17 @@ class Ours:
 
 
 @contextmanager
+def _known(lab: Lab, process: Process) -> Iterator[None]:
+    """The lab's processes have `process` for the time of the block; then it is stopped."""
+    lab.processes.append(process)
+    try:
+        yield
+    finally:
+        lab.processes.remove(process)
+        process.stop()
+
+
+@contextmanager
 def ours(lab: Lab, program: str, vdevs: Sequence[str], own: Sequence[str] = (), *, cpu: int | None = None,
          mib: int = programs.PROCESS_MIB, prefix: Sequence[str] = (), eal: Sequence[str] | None = None,
          wait: bool = True) -> Iterator[Ours]:
@@ -190,15 +201,11 @@ def ours(lab: Lab, program: str, vdevs: Sequence[str], own: Sequence[str] = (), 
         options[options.index("-m") + 1] = str(mib)
     argv = [*prefix, str(lab.build / program), *options, "--", "--idle", "busy", "--ring-size", str(RING_SIZE), *own]
     process = Process(name, argv, lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)}, piped=True)
-    lab.processes.append(process)
-    try:
+    with _known(lab, process):
         tool = Ours(lab, process)
         if wait:
             tool.wait_ready()
         yield tool
-    finally:
-        lab.processes.remove(process)
-        process.stop()
 
 
 class Rival:
@@ -281,15 +288,11 @@ def rival(lab: Lab, tool: str, binary: str, mib: int, vdevs: Sequence[str], own:
     for vdev in vdevs:
         argv += ["--vdev", vdev]
     process = Process(name, [*argv, "--", *own], lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(lab.folder)})
-    lab.processes.append(process)
-    try:
+    with _known(lab, process):
         seen = Rival(process, lab.folder / "dpdk" / prefix / "dpdk_telemetry.v2", len(vdevs))
         if wait:
             seen.wait_ports()
         yield seen
-    finally:
-        lab.processes.remove(process)
-        process.stop()
 
 
 def testpmd(lab: Lab, vdevs: Sequence[str], own: Sequence[str], *, cpu: int | None = None, wait: bool = True

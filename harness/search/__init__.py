@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from harness.search import b2b, bswlv, fixed, mlr, rfc2544, rplus, soak, sweep
-from harness.search.base import Finding, Found, Kind, Result, Steps, flagged
+from harness.search.base import Found, Kind, Result, Steps, flagged
 from harness.search.latency import latency
 from harness.search.settings import Search
 from harness.trial import Request, Trial
