@@ -6,7 +6,7 @@ import shlex
 from harness import plan, qemu
 from harness.bed import Bed
 from harness.plan import Cell, Image, Setup
-from harness.switches.base import Await, File, Spawn, Step
+from harness.switches.base import Await, File, Namespace, Spawn, Step
 
 RUN_FOLDER = "$RUN"         # stands for the run's own folder
 LOG_FOLDER = "$LOGS"        # for the cell's logs in the results folder
@@ -20,7 +20,7 @@ def setup_of(cell: Cell, the_bed: Bed, image: Image) -> Setup:
 
 def lines(setup: Setup) -> list[str]:
     """Everything that is started, one line each (files have more)."""
-    found = [f"hugepages of 2 MiB: {setup.hugepages}"]
+    found = [f"hugepages of 2 MiB: {setup.hugepages}", *map(_step, setup.network)]
     for peer in setup.peers:
         if peer.vm:
             cpus = ",".join(map(str, peer.vm.cpus))
@@ -36,6 +36,8 @@ def _step(step: Step) -> str:
         return f"write {step.path}:\n{step.text}"
     if isinstance(step, Await):
         return f"wait for {step.path}"
+    if isinstance(step, Namespace):
+        return f"make network namespace {step.name}"
     env = "".join(f"{key}={shlex.quote(value)} " for key, value in step.env)
     verb = "start" if isinstance(step, Spawn) else "run"
     return f"{verb} {env}{shlex.join(step.argv)}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From scenarios and a testbed to cells, and from a cell to every command that it takes. Pure: no I/O, no clock.
 
-Law of fairness: peers (generator and guests) are made from scenario, testbed and topology; of a cell's Setup only
-`launch` and `wire` may depend on the switch.
+Law of fairness: peers (generator and guests) and network devices are made from scenario, testbed and topology; of a
+cell's Setup only `launch` and `wire` may depend on the switch.
 """
 
 import itertools
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import programs, qemu, topology, traffic
+from harness import ports, programs, qemu, topology, traffic
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
-from harness.scenario import NAME_MAX, Repeat, Scenario, Search, fingerprint
+from harness.scenario import AUTO, NAME_MAX, Repeat, Scenario, Search, fingerprint
 from harness.switches import SWITCHES, find
-from harness.switches.base import Driver, Site, Step
+from harness.switches.base import Driver, Site, Step, inside
 from harness.topology import GENERATOR, Topology
 from harness.traffic import Traffic
 
@@ -93,6 +93,8 @@ class Cell:
             parts.append(f"{self.frame_bytes} B")
         if self.flows != 1:
             parts.append(f"{self.flows} flows")
+        if self.port_kind != "vhost-user":
+            parts.append(f"on {self.port_kind}")
         if self.traffic:
             parts.append(f"traffic {self.traffic.label}")
         return " ".join(parts)
@@ -123,6 +125,7 @@ class Peer:
 class Setup:
     """Everything that is started for a cell."""
 
+    network: tuple[Step, ...]       # devices that are made before anything is started; none where ports are sockets
     peers: tuple[Peer, ...]
     site: Site
     launch: tuple[Step, ...]
@@ -165,6 +168,8 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
         except BadInput as why:
             raise why if switches else BadInput(f"{scenario.source}: [matrix]: key 'switch': {why}") from None
         for cell in _points(scenario, bed, cpus):
+            if cell.port_kind == AUTO:
+                cell = replace(cell, port_kind=_common_kind(cell, entries))
             for entry in entries:
                 mine = _for_switch(cell, entry)
                 if mine.id in cells:
@@ -203,6 +208,12 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
                    scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat)
 
 
+def _common_kind(cell: Cell, entries: Sequence[SwitchEntry]) -> str:
+    """The kind of ports that most of the switches have, of those that the cell's guests have; of several the first."""
+    kinds = [kind for kind in ports.PORT_KINDS if not ports.unsupported(kind, cell.guest)]
+    return max(kinds, key=lambda kind: sum(kind in _driver(entry).ports for entry in entries))
+
+
 def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts = [cell.scenario, cell.topology.name, cell.direction]
     parts += [] if cell.guest == "none" else [cell.guest]
@@ -212,12 +223,14 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     mine = replace(cell, id=".".join(parts), switch=entry)
     if why := traffic.unsupported(cell.traffic, cell.topology.one_holds_both_ends, bool(cell.topology.guests)):
         return replace(mine, unsupported=why)
+    if why := ports.unsupported(cell.port_kind, cell.guest):
+        return replace(mine, unsupported=why)
     driver = _driver(entry)
     if cell.port_kind not in driver.ports:
         why = f"{driver.name} has no ports of kind {cell.port_kind} (it can do {', '.join(driver.ports)})"
         return replace(mine, unsupported=why)
     try:
-        probe = _site(mine, "/", 1024)
+        probe = _site(mine, "/", 1024, "/")
         driver.launch(probe)
         driver.wire(probe)
     except Unsupported as why:
@@ -237,14 +250,15 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
     """Every process, file and command of the cell. `folder` is its own, empty; its path must be short, since the path
     of a unix socket holds at most 107 bytes (unix(7)). `logs` is where a VM's console goes. `accel` is "kvm" or
     "tcg"."""
-    site = _site(cell, folder, bed.ring_size)
+    site = _site(cell, folder, bed.ring_size, image.build)
     driver = _driver(cell.switch)
     peers = tuple(_peers(cell, bed, image, folder, logs, accel))
     mib = 0
     if cell.port_kind != "ring":
         process_mib = programs.process_mib(cell.frame_max_bytes, cell.queues)
         mib = driver.hugepages_mib + sum(p.vm.memory_mib if p.vm else process_mib for p in peers)
-    return Setup(peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)), -(-mib // PAGE_MIB))
+    return Setup(_network(cell, site), peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
+                 -(-mib // PAGE_MIB))
 
 
 def _prefix(folder: str, name: str) -> str:
@@ -255,10 +269,26 @@ def _socket(folder: str, port: topology.Port) -> str:
     return str(PurePosixPath(folder) / port.name)
 
 
-def _site(cell: Cell, folder: str, ring_size: int) -> Site:
-    sockets = tuple(_socket(folder, port) for port in cell.topology.ports)
+def _namespace(cell: Cell, folder: str) -> str:
+    return ports.namespace(folder) if cell.port_kind in ports.ON_DEVICES else ""
+
+
+def _site(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
+    name = _namespace(cell, folder)
+    sockets = () if name else tuple(_socket(folder, port) for port in cell.topology.ports)
     return Site(str(PurePosixPath(folder) / "switch"), sockets, cell.topology, cell.cores, cell.switch.prefix,
-                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.queues)
+                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.queues, cell.port_kind, name, build)
+
+
+def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
+    """The devices of a cell, where its ports are such."""
+    if not site.namespace:
+        return ()
+    all_ports = cell.topology.ports
+    macs = {port.name: programs.mac(port.peer, port.peer_port) for port in all_ports}
+    cpus = {port.name: cell.cores.switch for port in all_ports} | {
+        ports.end(port): cell.cores.all_of(port.peer) for port in all_ports}
+    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, cell.frame_max_bytes, cell.queues))
 
 
 def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Iterator[Peer]:
@@ -271,10 +301,14 @@ def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: st
             yield _host_peer(cell, bed, image, folder, guest.name, guest.role)
 
 
+def _held(cell: Cell, peer: str) -> list[topology.Port]:
+    """The ports that `peer` holds."""
+    return [cell.topology.ports[i] for i in cell.topology.ports_of(peer)]
+
+
 def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
     """(socket, MAC address) of each port that `peer` holds."""
-    ports = [cell.topology.ports[i] for i in cell.topology.ports_of(peer)]
-    return [(_socket(folder, port), programs.mac(peer, port.peer_port)) for port in ports]
+    return [(_socket(folder, port), programs.mac(peer, port.peer_port)) for port in _held(cell, peer)]
 
 
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
@@ -287,6 +321,11 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
     if cell.port_kind == "ring":
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
+    if namespace := _namespace(cell, folder):
+        vdevs = [programs.device_vdev(cell.port_kind, i, ports.end(port), bed.ring_size, cell.frame_max_bytes,
+                                      cell.queues) for i, port in enumerate(_held(cell, name))]
+        argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]
+        return Peer(name, role, inside(namespace, argv), env, ())
     ends = _ends(cell, folder, name)
     vdevs = [programs.virtio_user(i, socket, mac, bed.ring_size, cell.queues) for i, (socket, mac) in enumerate(ends)]
     argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]

@@ -16,14 +16,15 @@ from typing import Any
 from harness import traffic
 from harness import search as searches
 from harness.errors import BadInput
+from harness.ports import PORT_KINDS
 from harness.schema import Field, check_keys, check_table, merge, read_toml
 from harness.search import Search
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
 from harness.traffic import FRAME_MAX_BYTES, Traffic
 from harness.trial import REPEATABLE
 
-PORT_KINDS = ("vhost-user", "ring")
 NFS = ("io", "macswap")
+AUTO = "auto"           # of port kinds: whichever most of the switches have
 ANCHOR = "anchor"       # the scenario of the cell that watches the machine, see blocks.py
 BLOCKS_MAX = 1000
 NAME_MAX = 64           # names become part of a cell's id, which names a folder
@@ -36,7 +37,7 @@ MATRIX = {
     "chain_length": Field(int, (1,), low=1, high=CHAIN_MAX, many=True),
     "frame_bytes": Field(int, (64,), low=64, high=FRAME_MAX_BYTES, many=True),
     "flows": Field(int, (1,), low=1, high=16_777_216, many=True),
-    "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
+    "port_kind": Field(str, ("vhost-user",), choices=(*PORT_KINDS, AUTO), many=True),
     "switch": Field(str, (), many=True),
 }
 # The keys of all kinds of search; each kind has its own besides, and may have other defaults for these.

@@ -3,6 +3,9 @@
 
 A driver describes; it never starts anything. launch() and wire() give lists of steps, which testbed.py does in order
 and `plan` prints. They are pure: a function of the cell's topology, its core plan and paths under the run's folder.
+
+Ports of the kind vhost-user are sockets of the peers' (site.sockets); of the kinds af_packet and af_xdp they are network
+devices (site.devices) in the cell's network namespace, which are there before the switch is.
 """
 
 import subprocess
@@ -49,7 +52,19 @@ class Await:
     path: str
 
 
-Step = File | Command | Spawn | Await
+@dataclass(frozen=True)
+class Namespace:
+    """Make a network namespace of this name (ip-netns(8)). With the cell it goes, and all devices in it."""
+
+    name: str
+
+
+Step = File | Command | Spawn | Await | Namespace
+
+
+def inside(namespace: str, argv: Sequence[str]) -> tuple[str, ...]:
+    """The command in that network namespace; as it is where there is none (empty name)."""
+    return ("nsenter", f"--net=/run/netns/{namespace}", "--", *argv) if namespace else tuple(argv)
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,18 @@ class Site:
     file_prefix: str        # for DPDK's --file-prefix
     frame_max_bytes: int = STANDARD_FRAME_BYTES     # the largest that must get through, FCS included
     queues: int = 1         # queue pairs a port
+    port_kind: str = "vhost-user"
+    namespace: str = ""     # where the devices are; empty if ports are none
+    build: str = ""         # folder of what CMake builds
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Network devices of the ports (by index of the topology's ports); none where ports are sockets."""
+        return tuple(port.name for port in self.topology.ports) if self.namespace else ()
+
+    def inside(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """The command where the devices are."""
+        return inside(self.namespace, argv)
 
     @property
     def jumbo(self) -> bool:
@@ -105,7 +132,8 @@ Output = Callable[[Sequence[str]], str]     # runs a control command, gives its 
 class Driver(Protocol):
     """A switch. `name` is the word people type; `ports` the port kinds it can do.
 
-    `hugepages_mib` is what it takes of hugepages. check() may run `--version` of its binary and nothing else.
+    `hugepages_mib` is what it takes of hugepages. A driver that takes files of the build folder (site.build) names them
+    in a tuple `built`. check() may run `--version` of its binary and nothing else.
     launch() and wire() raise Unsupported where the switch cannot do a topology.
     """
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""testpmd: DPDK's own test program as a plain vhost patch panel. It looks at no packet and no table, so it is the
-practical upper bound of what a vhost-user switch can do on a machine.
+"""testpmd: DPDK's own test program as a plain patch panel. It looks at no packet and no table, so it is the
+practical upper bound of what a switch in user space can do on a machine.
 
 It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topologies list them.
 """
 
 import shutil
 
-from harness import telemetry
+from harness import programs, telemetry
 from harness.errors import CellFailed
 from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
 
@@ -16,7 +16,7 @@ HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
 
 class Testpmd:
     name = "testpmd"
-    ports = ("vhost-user",)
+    ports = ("vhost-user", "af_xdp", "af_packet")
     hugepages_mib = 256
 
     def check(self, prefix: str) -> Check:
@@ -33,15 +33,14 @@ class Testpmd:
         cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
         argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
                 "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
-        for index, socket in enumerate(site.sockets):
-            # client: our peers own the sockets, as for every switch
-            argv += ["--vdev", f"net_vhost{index},iface={socket},client=1,queues={site.queues}"]
+        for vdev in _vdevs(site):
+            argv += ["--vdev", vdev]
         argv += ["--", "--forward-mode=io", "--port-topology=paired", "--nb-cores", str(len(site.cores.switch)),
                  "--rxd", str(site.ring_size), "--txd", str(site.ring_size), *_buffers(site), "--no-lsc-interrupt",
                  "--no-mlockall"]
         argv += ["--rxq", str(site.queues), "--txq", str(site.queues)] if site.queues > 1 else []
         # its input stays open: it ends at end of input, and so with the harness
-        return [Spawn("testpmd", tuple(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
+        return [Spawn("testpmd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 
     def wire(self, site: Site) -> list[Step]:
         return []
@@ -60,6 +59,14 @@ class Testpmd:
 
     def _binary(self, prefix: str) -> str:
         return f"{prefix}/bin/dpdk-testpmd"
+
+
+def _vdevs(site: Site) -> list[str]:
+    """Of all ports. Client: our peers own the sockets, as for every switch."""
+    if site.devices:
+        return [programs.device_vdev(site.port_kind, i, device, site.ring_size, site.frame_max_bytes, site.queues)
+                for i, device in enumerate(site.devices)]
+    return [f"net_vhost{i},iface={socket},client=1,queues={site.queues}" for i, socket in enumerate(site.sockets)]
 
 
 def _buffers(site: Site) -> list[str]:

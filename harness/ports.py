@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Port kinds: what a port of the switch is, and what its peer holds of it. Pure.
+
+    vhost-user  a unix socket that the peer owns; frames go through memory that both share
+    af_packet   a pair of network devices (veth(4)), one end the switch's and one the peer's; a program reads and writes
+                its end through AF_PACKET sockets (packet(7)), a switch in the kernel has the device itself
+    af_xdp      the same pair, but programs use AF_XDP sockets (kernel: networking/af_xdp.rst)
+    ring        memory of the generator's own: nothing is between its ports
+
+Devices of a cell live in a network namespace of its own, so that their names collide with nobody's, the machine's own
+services do not speak on them, and all of them go when the namespace goes. It is made before anything is started, alike
+for every switch. What an end receives is handled on the CPU of whoever holds that end (receive packet steering,
+kernel: networking/scaling.rst), as the interrupts of a NIC would be: so a switch in the kernel has a CPU too.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from harness.switches.base import Command, File, Namespace, Step, inside
+from harness.topology import Port
+from harness.traffic import ETHERNET_BYTES, FCS_BYTES
+
+PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "ring")     # in the order in which "auto" prefers them
+ON_DEVICES = ("af_xdp", "af_packet")
+FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the odd one behind it
+FIRST_PEER_INDEX = 1000
+MASK_BITS = 32              # the kernel reads bit masks in groups of so many (lib/bitmap.c)
+
+
+def namespace(folder: str) -> str:
+    """The name of the network namespace of a cell, from its folder: of a run's folder vswbench-X and cell c1 it is
+    vswbench-X-c1, by which host.py finds what a killed run left."""
+    return "-".join(PurePosixPath(folder).parts[-2:])
+
+
+def end(port: Port) -> str:
+    """The device that the peer of a port holds; the switch's is named as the port."""
+    return f"{port.name}-peer"
+
+
+def unsupported(kind: str, guest: str) -> str:
+    """Why guests of this sort have no such ports; empty if they have."""
+    vm = guest == "qemu" and kind in ON_DEVICES
+    return f"VMs have no ports of kind {kind} so far: use process guests" if vm else ""
+
+
+def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str], cpus: Mapping[str, Sequence[int]],
+          frame_max_bytes: int, queues: int) -> list[Step]:
+    """Makes the namespace with both devices of every port. `macs`: of the peers' ends, by port; `cpus`: by device."""
+    ip = ("ip", "-n", name)
+    found: list[Step] = [
+        Namespace(name),
+        # the kernel's own frames (RFC 4861: router solicitations and the like) are none of the traffic
+        Command(inside(name, ("sysctl", "-qe", "-w", "net.ipv6.conf.default.disable_ipv6=1")))]
+    for mask in dict.fromkeys(map(cpu_groups, cpus.values())):
+        found.append(File(_mask_file(folder, mask), mask + "\n"))
+    mtu = str(frame_max_bytes - ETHERNET_BYTES - FCS_BYTES)
+    each = ("mtu", mtu, "numtxqueues", str(queues), "numrxqueues", str(queues))
+    for number, port in enumerate(ports):
+        far = end(port)
+        found.append(Command((*ip, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number), *each, "type",
+                              "veth", "peer", "name", far, "index", str(FIRST_PEER_INDEX + number), *each, "address",
+                              macs[port.name])))
+        # gro makes veth poll (NAPI), without which a switch cannot hand it frames by XDP (drivers/net/veth.c)
+        found.append(Command(inside(name, ("ethtool", "-K", far, "gro", "on"))))
+        for device in (port.name, far):
+            found += [_steered(name, folder, device, queue, cpus[device]) for queue in range(queues)]
+            found.append(Command((*ip, "link", "set", "dev", device, "arp", "off", "up")))
+    return found
+
+
+def _steered(name: str, folder: str, device: str, queue: int, cpus: Sequence[int]) -> Step:
+    # ip-netns(8) mounts the namespace's own /sys, where its devices are
+    return Command(("ip", "netns", "exec", name, "cp", _mask_file(folder, cpu_groups(cpus)),
+                    f"/sys/class/net/{device}/queues/rx-{queue}/rps_cpus"))
+
+
+def _mask_file(folder: str, mask: str) -> str:
+    return str(PurePosixPath(folder) / f"cpus-{mask}")
+
+
+def cpu_groups(cpus: Sequence[int]) -> str:
+    """CPU numbers as the kernel writes bit masks: groups of 32 bits, in hexadecimal, joined by commas."""
+    mask = sum(1 << cpu for cpu in set(cpus))
+    groups = []
+    while mask or not groups:
+        groups.append(mask & ((1 << MASK_BITS) - 1))
+        mask >>= MASK_BITS
+    return ",".join([f"{groups[-1]:x}", *(f"{group:08x}" for group in reversed(groups[:-1]))])

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all datapaths of Open vSwitch have in common: a private instance with its own database, sockets and logs in the
+run's folder, so that a system's Open vSwitch is never touched, and a bridge whose OpenFlow rules join the two ports of
+each wire. Each datapath is a file of its own (ovs_dpdk.py, ovs_userspace.py, ovs_kernel.py).
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+from harness.errors import CellFailed
+from harness.switches.base import Await, Check, Command, Output, PortCounters, Site, Spawn, Step, said_by
+
+BRIDGE = "br0"
+COMMAND_TIMEOUT_S = 20
+
+
+class Ovs:
+    """`package` is Debian's, `datapath` the bridge's datapath_type."""
+
+    package: str
+    datapath: str
+
+    def daemon(self, prefix: str) -> str:
+        """Debian keeps each build of the daemon apart; one from source is in sbin/."""
+        debian = f"{prefix}/lib/openvswitch-switch/ovs-vswitchd"
+        return debian if prefix == "/usr" else f"{prefix}/sbin/ovs-vswitchd"
+
+    def config(self, site: Site) -> Mapping[str, str]:
+        """Keys of other_config, which the daemon reads at its start."""
+        return {}
+
+    def daemon_cpu(self, site: Site) -> int | None:
+        """The CPU of all threads that the datapath does not place itself; None: it does."""
+        return None
+
+    def interface(self, site: Site, index: int) -> list[str]:
+        """Settings of a port's row in the table Interface."""
+        raise NotImplementedError
+
+    # -- the contract ----------------------------------------------------------------------------------------------
+
+    def check(self, prefix: str) -> Check:
+        daemon = self.daemon(prefix)
+        needed = [daemon, f"{prefix}/sbin/ovsdb-server", f"{prefix}/bin/ovs-vsctl", f"{prefix}/bin/ovs-ofctl",
+                  f"{prefix}/bin/ovsdb-tool", _schema(prefix)]
+        for path in needed:
+            if not os.path.exists(path):
+                return Check("", f"{path} is not there: apt-get install {self.package}")
+        said = said_by([daemon, "--version"])      # "ovs-vswitchd (Open vSwitch) 3.1.0\nDPDK 22.11.11"
+        version = re.search(r"\(Open vSwitch\) (\S+)", said)
+        if not version:
+            return Check("", f"{daemon} does not run, or is no Open vSwitch: try it with --version")
+        return self.checked(Check(version[1], "", (daemon,)), said)
+
+    def checked(self, check: Check, said: str) -> Check:
+        """What the datapath adds to a sound installation, whose daemon says `said` of its version."""
+        return check
+
+    def launch(self, site: Site) -> list[Step]:
+        env = _env(site)
+        settings = tuple(f'other_config:{key}="{value}"' for key, value in self.config(site).items())
+        database = site.path("conf.db")
+        cpu = self.daemon_cpu(site)
+        pinned = () if cpu is None else ("taskset", "-c", str(cpu))
+        return [
+            Command((f"{site.prefix}/bin/ovsdb-tool", "create", database, _schema(site.prefix)), env),
+            Spawn("ovsdb-server",
+                  (f"{site.prefix}/sbin/ovsdb-server", database, f"--remote=punix:{site.path('db.sock')}",
+                   f"--unixctl={site.path('ovsdb.ctl')}", "--no-chdir"), env, ready=site.path("db.sock")),
+            Command((*_vsctl(site), "--no-wait", "init", *(("--", "set", "Open_vSwitch", ".", *settings) if settings
+                                                           else ())), env),
+            Spawn("ovs-vswitchd",
+                  site.inside((*pinned, self.daemon(site.prefix), f"unix:{site.path('db.sock')}",
+                               f"--unixctl={site.path('vswitchd.ctl')}", "--no-chdir")), env,
+                  ready=site.path("vswitchd.ctl")),
+            Command((*_vsctl(site), "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, f"datapath_type={self.datapath}",
+                     "fail-mode=secure"), env),
+        ]
+
+    def wire(self, site: Site) -> list[Step]:
+        env = _env(site)
+        steps: list[Step] = []
+        for index, port in enumerate(site.topology.ports):
+            # a port is added when its peer's socket is there: the first connect then succeeds, instead of a retry
+            # after a second
+            steps += [Await(socket) for socket in site.sockets[index:index + 1]]
+            steps += [Command((*_vsctl(site), "add-port", BRIDGE, port.name, "--", "set", "Interface", port.name,
+                               *self.interface(site, index)), env)]
+        for a, b in site.topology.wires:
+            for tx, rx in ((a, b), (b, a)):
+                rule = f"in_port={tx + 1},actions=output:{rx + 1}"
+                steps.append(Command((*_ofctl(site), "add-flow", _bridge(site), rule), env))
+        return steps
+
+    def counters(self, site: Site, output: Output) -> list[PortCounters]:
+        # not from the database, which is JSON but lags behind by up to 5 s (ovs-vswitchd.conf.db(5))
+        text = output((*_ofctl(site), "--no-names", "dump-ports", _bridge(site)))
+        return parse_counters(text, [port.name for port in site.topology.ports])
+
+
+_PORT = re.compile(r"port +(\d+): rx pkts=(\d+|\?).*? drop=(\d+|\?).*?\n +tx pkts=(\d+|\?).*? drop=(\d+|\?)")
+
+
+def parse_counters(text: str, ports: Sequence[str]) -> list[PortCounters]:
+    """`ovs-ofctl --no-names dump-ports` to counters, in the order of `ports`, whose OpenFlow numbers are 1, 2, ...
+    OVS writes "?" for what it does not count."""
+    found = {int(number): counts for number, *counts in _PORT.findall(text)}
+    if not set(range(1, len(ports) + 1)) <= set(found):
+        raise CellFailed(f"ovs-ofctl gave something else than counters of {len(ports)} ports: {text[:80]!r}")
+    return [_counters(name, *found[number]) for number, name in enumerate(ports, start=1)]
+
+
+def _counters(name: str, rx: str, rx_drop: str, tx: str, tx_drop: str) -> PortCounters:
+    known = [int(text) for text in (rx_drop, tx_drop) if text != "?"]
+    return PortCounters(name, None if rx == "?" else int(rx), None if tx == "?" else int(tx),
+                        sum(known) if known else None)
+
+
+def _schema(prefix: str) -> str:
+    return f"{prefix}/share/openvswitch/vswitch.ovsschema"
+
+
+def _env(site: Site) -> tuple[tuple[str, str], ...]:
+    folder = site.folder
+    return (("OVS_RUNDIR", folder), ("OVS_DBDIR", folder), ("OVS_LOGDIR", folder), ("OVS_SYSCONFDIR", folder),
+            ("RUNTIME_DIRECTORY", folder))
+
+
+def _vsctl(site: Site) -> tuple[str, ...]:
+    return (f"{site.prefix}/bin/ovs-vsctl", f"--db=unix:{site.path('db.sock')}", f"--timeout={COMMAND_TIMEOUT_S}")
+
+
+def _ofctl(site: Site) -> tuple[str, ...]:
+    return (f"{site.prefix}/bin/ovs-ofctl", f"--timeout={COMMAND_TIMEOUT_S}")
+
+
+def _bridge(site: Site) -> str:
+    return f"unix:{site.path(BRIDGE + '.mgmt')}"
