@@ -4,6 +4,9 @@ to the other: a patch between two ports, as of every switch here. Forwarding hap
 CPU to which the ports' devices are steered.
 """
 
+from collections.abc import Mapping
+
+from harness.schema import Field
 from harness.switches import linux
 from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
 
@@ -12,6 +15,7 @@ class LinuxBridge:
     name = "linux-bridge"
     ports = ("af_xdp", "af_packet")
     hugepages_mib = 0
+    options: Mapping[str, Field] = {}
 
     def check(self, prefix: str) -> Check:
         return linux.check(prefix, "ip", "bridge")

@@ -9,10 +9,19 @@ import re
 from collections.abc import Mapping, Sequence
 
 from harness.errors import CellFailed
+from harness.schema import Field
 from harness.switches.base import Await, Check, Command, Output, PortCounters, Site, Spawn, Step, said_by
 
 BRIDGE = "br0"
 COMMAND_TIMEOUT_S = 20
+# the lookups in front of the classifier of the datapaths in user space (Documentation/topics/dpdk/bridge.rst)
+LOOKUPS: Mapping[str, Field] = {"emc": Field(bool, True), "smc": Field(bool, False)}
+
+
+def lookups(site: Site) -> dict[str, str]:
+    """The keys of other_config for those options."""
+    return ({} if site.options["emc"] else {"emc-insert-inv-prob": "0"}) | (
+        {"smc-enable": "true"} if site.options["smc"] else {})
 
 
 class Ovs:
@@ -20,6 +29,7 @@ class Ovs:
 
     package: str
     datapath: str
+    options: Mapping[str, Field] = {}
 
     def daemon(self, prefix: str) -> str:
         """Debian keeps each build of the daemon apart; one from source is in sbin/."""

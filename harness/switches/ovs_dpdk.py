@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from harness import programs
 from harness.switches.base import Check, Site, cpu_mask
-from harness.switches.ovs import Ovs
+from harness.switches.ovs import LOOKUPS, Ovs, lookups
 
 SOCKET_MEM_MIB = 512
 
@@ -22,6 +22,7 @@ class OvsDpdk(Ovs):
     hugepages_mib = SOCKET_MEM_MIB
     package = "openvswitch-switch-dpdk"
     datapath = "netdev"
+    options = LOOKUPS
 
     def daemon(self, prefix: str) -> str:
         debian = f"{prefix}/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
@@ -42,6 +43,7 @@ class OvsDpdk(Ovs):
             "dpdk-lcore-mask": cpu_mask([site.cores.control]),
             "pmd-cpu-mask": cpu_mask(site.cores.switch),
             "dpdk-extra": f"--in-memory --single-file-segments --no-pci --file-prefix={site.file_prefix}",
+            **lookups(site),
         }
 
     def interface(self, site: Site, index: int) -> list[str]:

@@ -8,7 +8,7 @@ Over af_packet its main thread forwards, which is pinned to the switch's first C
 from collections.abc import Mapping
 
 from harness.switches.base import Site, cpu_mask
-from harness.switches.ovs import Ovs
+from harness.switches.ovs import LOOKUPS, Ovs, lookups
 
 
 class OvsUserspace(Ovs):
@@ -17,9 +17,10 @@ class OvsUserspace(Ovs):
     hugepages_mib = 0
     package = "openvswitch-switch"
     datapath = "netdev"
+    options = LOOKUPS
 
     def config(self, site: Site) -> Mapping[str, str]:
-        return {"pmd-cpu-mask": cpu_mask(site.cores.switch)}
+        return {"pmd-cpu-mask": cpu_mask(site.cores.switch), **lookups(site)}
 
     def daemon_cpu(self, site: Site) -> int | None:
         return site.cores.control if site.port_kind == "af_xdp" else site.cores.switch[0]

@@ -9,6 +9,7 @@ import shutil
 
 from harness import programs, telemetry
 from harness.errors import CellFailed
+from harness.schema import Field
 from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
 
 HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
@@ -18,6 +19,7 @@ class Testpmd:
     name = "testpmd"
     ports = ("vhost-user", "af_xdp", "af_packet")
     hugepages_mib = 256
+    options = {"forward": Field(str, "io", choices=("io", "mac", "macswap"))}     # its --forward-mode
 
     def check(self, prefix: str) -> Check:
         binary = self._binary(prefix)
@@ -35,9 +37,9 @@ class Testpmd:
                 "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
         for vdev in _vdevs(site):
             argv += ["--vdev", vdev]
-        argv += ["--", "--forward-mode=io", "--port-topology=paired", "--nb-cores", str(len(site.cores.switch)),
-                 "--rxd", str(site.ring_size), "--txd", str(site.ring_size), *_buffers(site), "--no-lsc-interrupt",
-                 "--no-mlockall"]
+        argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
+                 "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
+                 *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]
         argv += ["--rxq", str(site.queues), "--txq", str(site.queues)] if site.queues > 1 else []
         # its input stays open: it ends at end of input, and so with the harness
         return [Spawn("testpmd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]

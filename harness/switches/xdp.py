@@ -3,6 +3,9 @@
 virtual devices it runs wherever a frame is sent, so on the CPU of the sender, and the switch's own has nothing to do.
 """
 
+from collections.abc import Mapping
+
+from harness.schema import Field
 from harness.switches import linux
 from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
 
@@ -13,6 +16,7 @@ class Xdp:
     name = "xdp"
     ports = ("af_xdp", "af_packet")
     hugepages_mib = 0
+    options: Mapping[str, Field] = {}
     built = (PROGRAM,)
 
     def check(self, prefix: str) -> Check:
