@@ -16,7 +16,7 @@ from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
 from harness.scenario import AUTO, NAME_MAX, Repeat, Scenario, Search, fingerprint
-from harness.switches import SWITCHES, find, options
+from harness.switches import EVERY, SWITCHES, find, options
 from harness.switches.base import Driver, Site, Step, inside
 from harness.topology import GENERATOR, Topology
 from harness.traffic import Traffic
@@ -158,8 +158,19 @@ def _switch_entry(text: str, known: dict[str, SwitchEntry]) -> SwitchEntry:
     return replace(entry, options=options.checked(where, found.options, given))
 
 
-def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switches: Sequence[str] = ()) -> list[Cell]:
-    """All cells in the order of their measurement. `switches` (as typed) replaces those of the scenarios.
+def comparable() -> list[str]:
+    """Every switch but the wire itself."""
+    return [driver.name for driver in SWITCHES if driver.ports != ("ring",)]
+
+
+def asks_for_all(scenarios: Iterable[Scenario], switches: Sequence[str]) -> bool:
+    return EVERY in switches or not switches and any(EVERY in s.matrix["switch"] for s in scenarios)
+
+
+def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switches: Sequence[str] = (),
+           found: Sequence[str] | None = None) -> list[Cell]:
+    """All cells in the order of their measurement. `switches` (as typed) replaces those of the scenarios; "all" among
+    them stands for `found`, or for every one that there is.
 
     Raises BadInput for combinations without meaning; what a switch cannot do becomes `unsupported`.
     """
@@ -168,6 +179,8 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
         names = switches or scenario.matrix["switch"]
         if not names:
             raise BadInput(f"{scenario.source}: no switch: set [matrix] switch = [...] or give --switch NAME")
+        every = comparable() if found is None else found
+        names = list(dict.fromkeys(n for name in names for n in (every if name == EVERY else [name])))
         try:
             entries = switch_entries(names, bed)
         except BadInput as why:

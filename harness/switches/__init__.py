@@ -14,6 +14,8 @@ from harness.switches.xdp import Xdp
 SWITCHES: tuple[Driver, ...] = (OvsDpdk(), OvsUserspace(), OvsKernel(), LinuxBridge(), Xdp(), Testpmd(), Null())
 OURS: tuple[Driver, ...] = (VnfIo(),)       # not to compare with: what the tester calibrates itself with
 
+EVERY = "all"       # stands for every switch that is found on the machine
+
 
 def find(name: str) -> Driver | None:
     """The driver of that name, or None."""

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Port kinds: devices in a namespace of the cell, the same for every switch; and which kind "auto" stands for. The last
+tests make real devices, where the machine allows it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import host, ports, proc, programs
+from harness.switches import SWITCHES
+from harness.switches.base import Command, File, Namespace, inside
+from harness.tests.support import FOLDER, cells_of_text, setup_of
+from harness.topology import build
+
+DEVICE_NAME_MAX = 15        # IFNAMSIZ less its end, of <linux/if.h>
+
+
+def cell(tmp_path: Path, switch: str = "linux-bridge", more: str = "", point: str = 'topology = "p2p"', **others: Any) -> Any:
+    text = f'[matrix]\n{point}\nport_kind = "af_packet"\n{more}'
+    [one] = cells_of_text(tmp_path, text, switches=[switch], **others)
+    return one
+
+
+# ---- pure ----------------------------------------------------------------------------------------------------------
+
+def test_devices_of_a_cell_are_in_a_namespace_that_names_its_run(tmp_path: Path) -> None:
+    setup = setup_of(cell(tmp_path))
+    assert setup.site.namespace == "vswbench-01234567-c1"
+    assert setup.network[0] == Namespace(setup.site.namespace)
+    for step in setup.network[1:]:
+        if isinstance(step, Command):
+            assert setup.site.namespace in " ".join(step.argv)
+
+
+def test_every_port_has_two_devices_that_are_numbered_as_wires_join_them(tmp_path: Path) -> None:
+    one = cell(tmp_path, point='topology = "loopback"\nguest = "process"\nchain_length = 16', cpus=range(40))
+    made = [step.argv for step in setup_of(one).network if isinstance(step, Command) and "add" in step.argv]
+    found = {argv[argv.index("name") + 1]: int(argv[argv.index("index") + 1]) for argv in made}
+    assert list(found) == [port.name for port in one.topology.ports]
+    assert all(found[one.topology.ports[a].name] ^ 1 == found[one.topology.ports[b].name] for a, b in one.topology.wires)
+    words = [word for argv in made for word in argv]
+    names = [words[i + 1] for i, word in enumerate(words) if word == "name"]
+    assert len(set(names)) == len(names) == 2 * len(one.topology.ports)
+    assert all(len(name) <= DEVICE_NAME_MAX for name in names)
+
+
+def test_each_end_is_handled_on_the_cpus_of_its_holder(tmp_path: Path) -> None:
+    one = cell(tmp_path, point='topology = "loopback"\nguest = "process"', cpus=range(8))
+    steps = setup_of(one).network
+    masks = {step.path: int(step.text.replace(",", ""), 16) for step in steps if isinstance(step, File)}
+    steered = {}
+    for step in steps:
+        if isinstance(step, Command) and "cp" in step.argv:
+            *_, source, target = step.argv
+            steered[re.search("/net/([^/]+)/", target)[1]] = masks[source]     # type: ignore[index]
+    for port in one.topology.ports:
+        assert steered[port.name] == sum(1 << cpu for cpu in one.cores.switch)
+        assert steered[ports.end(port)] == sum(1 << cpu for cpu in one.cores.all_of(port.peer))
+
+
+@pytest.mark.parametrize("cpus, text", [([0], "1"), ([1], "2"), ([0, 3], "9"), ([31], "80000000"), ([32], "1,00000000"),
+                                        ([0, 65], "2,00000000,00000001"), ([2, 2], "4")])
+def test_cpu_masks_are_written_as_the_kernel_reads_them(cpus: list[int], text: str) -> None:
+    assert ports.cpu_groups(cpus) == text
+
+
+def test_a_program_of_ours_reads_the_far_end_of_its_ports(tmp_path: Path) -> None:
+    for kind in ports.ON_DEVICES:
+        [one] = cells_of_text(tmp_path, f'[matrix]\ntopology = "p2p"\nport_kind = "{kind}"', switches=["testpmd"])
+        setup = setup_of(one)
+        [generator] = setup.peers
+        assert generator.argv[:3] == inside(setup.site.namespace, ())
+        vdevs = [generator.argv[i + 1] for i, word in enumerate(generator.argv) if word == "--vdev"]
+        assert [v.split(",")[:2] for v in vdevs] == [[f"net_{kind}{i}", f"iface=p{i}-peer"] for i in (0, 1)]
+        [testpmd] = setup.launch
+        assert [f"net_{kind}{i},iface=p{i}," in " ".join(testpmd.argv) for i in (0, 1)] == [True, True]     # type: ignore
+
+
+@pytest.mark.parametrize("size", [64, 1518, 1519, 3000, 9216])
+def test_a_slot_of_a_packet_socket_holds_the_frame(size: int) -> None:
+    found = dict(part.split("=") for part in programs.device_vdev("af_packet", 0, "x", 1024, size).split(",")[1:])
+    slot, block = int(found.get("framesz", 2048)), int(found.get("blocksz", 4096))
+    assert slot >= size + 128 and block % slot == 0 and block % 4096 == 0       # TPACKET2_HDRLEN and a margin
+
+
+# ---- which kind ----------------------------------------------------------------------------------------------------
+
+def test_auto_is_the_first_kind_that_most_of_the_switches_have(tmp_path: Path) -> None:
+    text = '[matrix]\ntopology = "p2p"\nport_kind = "auto"'
+    for switches, kind in ((["testpmd", "ovs-dpdk"], "vhost-user"), (["testpmd", "ovs-dpdk", "null"], "vhost-user"),
+                           (["null"], "ring"), (["linux-bridge", "xdp", "testpmd"], "af_xdp")):
+        cells = cells_of_text(tmp_path, text, switches=switches)
+        assert {c.port_kind for c in cells} == {kind}
+        for c in cells:
+            has = kind in next(d.ports for d in SWITCHES if d.name == c.switch.name)
+            assert has != bool(c.unsupported) and (has or kind in c.unsupported)
+
+
+def test_auto_takes_what_the_guests_have(tmp_path: Path) -> None:
+    text = '[matrix]\ntopology = "p2v"\nguest = ["process", "qemu"]\nport_kind = "auto"'
+    cells = cells_of_text(tmp_path, text, switches=["linux-bridge", "testpmd", "xdp"])
+    assert {(c.guest, c.port_kind) for c in cells} == {("process", "af_xdp"), ("qemu", "vhost-user")}
+
+
+# ---- real devices --------------------------------------------------------------------------------------------------
+
+def _may_make_devices() -> bool:
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "ethtool"))):
+        return False
+    name = f"vswbench-try-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode == 0
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    return made
+
+
+needs_devices = pytest.mark.skipif(not _may_make_devices(), reason="network namespaces cannot be made here")
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Iterator[Path]:
+    """A run's folder with a name of its own, and no namespace of it left."""
+    folder = tmp_path / f"vswbench-t{os.getpid()}"
+    (folder / "c1" / "switch").mkdir(parents=True)
+    yield folder
+    for left in host.NAMESPACES.glob(folder.name + "-*"):
+        host.remove_namespace(left.name)
+
+
+@needs_devices
+def test_devices_are_made_and_a_leftover_namespace_goes_with_its_run(run_folder: Path, tmp_path: Path) -> None:
+    other = f"vswbench-u{os.getpid()}-c1"
+    setup = setup_of(cell(tmp_path, cpus=host.cpus()), str(run_folder / "c1"))
+    subprocess.run(["ip", "netns", "add", other], check=True)
+    try:
+        for step in setup.network:
+            if isinstance(step, File):
+                Path(step.path).write_text(step.text)
+            else:
+                argv = ("ip", "netns", "add", step.name) if isinstance(step, Namespace) else step.argv
+                proc.run_command(argv, tmp_path / "log")
+        name = setup.site.namespace
+        said = proc.run_command(("ip", "-n", name, "-br", "link", "show", "up"), tmp_path / "log")
+        assert {line.split("@")[0] for line in said.splitlines()} == {"p0", "p0-peer", "p1", "p1-peer"}
+        read = proc.run_command(("ip", "netns", "exec", name, "cat", "/sys/class/net/p0/queues/rx-0/rps_cpus"),
+                                tmp_path / "log")
+        assert int(read.replace(",", ""), 16) == sum(1 << cpu for cpu in setup.site.cores.switch)
+        host.undo_leftover(run_folder)
+        assert not (host.NAMESPACES / name).exists() and (host.NAMESPACES / other).exists()
+    finally:
+        host.remove_namespace(other)
+
+
+def test_ports_of_a_topology_fit_below_the_numbers_of_their_far_ends() -> None:
+    assert ports.FIRST_INDEX + len(build("loopback", 16, "one-way").ports) < ports.FIRST_PEER_INDEX
+    assert ports.namespace(FOLDER) == "vswbench-01234567-c1"
