@@ -180,7 +180,7 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
         if not names:
             raise BadInput(f"{scenario.source}: no switch: set [matrix] switch = [...] or give --switch NAME")
         every = comparable() if found is None else found
-        names = list(dict.fromkeys(n for name in names for n in (every if name == EVERY else [name])))
+        names = [n for name in names for n in (every if name == EVERY else [name])]
         try:
             entries = switch_entries(names, bed)
         except BadInput as why:

@@ -10,12 +10,21 @@ from collections.abc import Mapping, Sequence
 
 from harness.errors import CellFailed
 from harness.schema import Field
-from harness.switches.base import Await, Check, Command, Output, PortCounters, Site, Spawn, Step, said_by
+from harness.switches.base import Await, Check, Command, File, Output, PortCounters, Site, Spawn, Step, said_by
 
 BRIDGE = "br0"
 COMMAND_TIMEOUT_S = 20
+# What decides where a frame goes: `patch`: its port alone; `learning`: MAC addresses (the action NORMAL), each wire in a
+# VLAN of its own, so that chains have no loop; `openflow`: the first of `rules` rules with `masks` different masks that
+# matches, of which the last matches all.
+FORWARDING: Mapping[str, Field] = {"forwarding": Field(str, "patch", choices=("patch", "learning", "openflow")),
+                                   "rules": Field(int, 1000, low=1, high=100_000),
+                                   "masks": Field(int, 1, low=1, high=16)}
 # the lookups in front of the classifier of the datapaths in user space (Documentation/topics/dpdk/bridge.rst)
 LOOKUPS: Mapping[str, Field] = {"emc": Field(bool, True), "smc": Field(bool, False)}
+RULES_FILE = "rules"
+PORT_BASE = 0x8000
+IP_BASE = (198 << 24) + (18 << 16)      # RFC 2544 appendix C.2.2: where the generator's addresses are
 
 
 def lookups(site: Site) -> dict[str, str]:
@@ -29,7 +38,7 @@ class Ovs:
 
     package: str
     datapath: str
-    options: Mapping[str, Field] = {}
+    options: Mapping[str, Field] = FORWARDING
 
     def daemon(self, prefix: str) -> str:
         """Debian keeps each build of the daemon apart; one from source is in sbin/."""
@@ -95,18 +104,41 @@ class Ovs:
             # a port is added when its peer's socket is there: the first connect then succeeds, instead of a retry
             # after a second
             steps += [Await(socket) for socket in site.sockets[index:index + 1]]
-            steps += [Command((*_vsctl(site), "add-port", BRIDGE, port.name, "--", "set", "Interface", port.name,
-                               *self.interface(site, index)), env)]
-        for a, b in site.topology.wires:
-            for tx, rx in ((a, b), (b, a)):
-                rule = f"in_port={tx + 1},actions=output:{rx + 1}"
-                steps.append(Command((*_ofctl(site), "add-flow", _bridge(site), rule), env))
-        return steps
+            steps += [Command((*_vsctl(site), "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set", "Interface",
+                               port.name, *self.interface(site, index)), env)]
+        if site.options["forwarding"] == "learning":
+            return [*steps, Command((*_ofctl(site), "add-flow", _bridge(site), "actions=NORMAL"), env)]
+        if site.options["forwarding"] == "openflow":
+            return [*steps, File(site.path(RULES_FILE), rules(site)),
+                    Command((*_ofctl(site), "add-flows", _bridge(site), site.path(RULES_FILE)), env)]
+        return steps + [Command((*_ofctl(site), "add-flow", _bridge(site), rule), env) for rule in _patches(site)]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         # not from the database, which is JSON but lags behind by up to 5 s (ovs-vswitchd.conf.db(5))
         text = output((*_ofctl(site), "--no-names", "dump-ports", _bridge(site)))
         return parse_counters(text, [port.name for port in site.topology.ports])
+
+
+def _patches(site: Site) -> list[str]:
+    """A rule for each way of each wire."""
+    return [f"in_port={tx + 1},actions=output:{rx + 1}" for a, b in site.topology.wires for tx, rx in ((a, b), (b, a))]
+
+
+def rules(site: Site) -> str:
+    """`rules` rules a port, all of which send frames to the wire's other end, so that whichever matches, the frame goes
+    the same way. All look at source address and port; of the port, under mask k, at all but the k lowest bits."""
+    found = [f"priority=1,{patch}" for patch in _patches(site)]
+    for patch in _patches(site):
+        port, _, actions = patch.partition(",actions=")
+        for i in range(site.options["rules"] - 1):
+            number, which = divmod(i, site.options["masks"])
+            source = f"nw_src={_dotted(IP_BASE + number)},tp_src={PORT_BASE}/{0xffff << which & 0xffff:#06x}"
+            found.append(f"priority=2,{port},udp,{source},actions={actions}")
+    return "\n".join(found) + "\n"
+
+
+def _dotted(address: int) -> str:
+    return ".".join(str(address >> shift & 255) for shift in (24, 16, 8, 0))
 
 
 _PORT = re.compile(r"port +(\d+): rx pkts=(\d+|\?).*? drop=(\d+|\?).*?\n +tx pkts=(\d+|\?).*? drop=(\d+|\?)")
@@ -139,6 +171,14 @@ def _env(site: Site) -> tuple[tuple[str, str], ...]:
 
 def _vsctl(site: Site) -> tuple[str, ...]:
     return (f"{site.prefix}/bin/ovs-vsctl", f"--db=unix:{site.path('db.sock')}", f"--timeout={COMMAND_TIMEOUT_S}")
+
+
+def _tag(site: Site, index: int) -> tuple[str, ...]:
+    """Of a learning bridge: the VLAN of the port's wire."""
+    if site.options["forwarding"] != "learning":
+        return ()
+    [number] = [k for k, wire in enumerate(site.topology.wires) if index in wire]
+    return (f"tag={number + 1}",)
 
 
 def _ofctl(site: Site) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from harness import programs
 from harness.switches.base import Check, Site, cpu_mask
-from harness.switches.ovs import LOOKUPS, Ovs, lookups
+from harness.switches.ovs import FORWARDING, LOOKUPS, Ovs, lookups
 
 SOCKET_MEM_MIB = 512
 
@@ -22,7 +22,7 @@ class OvsDpdk(Ovs):
     hugepages_mib = SOCKET_MEM_MIB
     package = "openvswitch-switch-dpdk"
     datapath = "netdev"
-    options = LOOKUPS
+    options = {**FORWARDING, **LOOKUPS}
 
     def daemon(self, prefix: str) -> str:
         debian = f"{prefix}/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"

@@ -8,7 +8,7 @@ Over af_packet its main thread forwards, which is pinned to the switch's first C
 from collections.abc import Mapping
 
 from harness.switches.base import Site, cpu_mask
-from harness.switches.ovs import LOOKUPS, Ovs, lookups
+from harness.switches.ovs import FORWARDING, LOOKUPS, Ovs, lookups
 
 
 class OvsUserspace(Ovs):
@@ -17,7 +17,7 @@ class OvsUserspace(Ovs):
     hugepages_mib = 0
     package = "openvswitch-switch"
     datapath = "netdev"
-    options = LOOKUPS
+    options = {**FORWARDING, **LOOKUPS}
 
     def config(self, site: Site) -> Mapping[str, str]:
         return {"pmd-cpu-mask": cpu_mask(site.cores.switch), **lookups(site)}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Drivers of switches: the contract that all of them keep, and what each reads of its switch."""
 
+import ipaddress
 import json
 import platform
 import re
@@ -289,6 +290,36 @@ def test_a_port_is_added_only_when_its_socket_is_there() -> None:
             [path] = [w.partition("=")[2] for w in step.argv if w.startswith("options:vhost-server-path=")]
             assert path in there
     assert there == set(site.sockets)
+
+
+def test_a_learning_switch_keeps_wires_apart() -> None:
+    site = site_of(build("loopback", 2, "one-way"), forwarding="learning")
+    tags = {step.argv[step.argv.index("br0") + 1]: [w for w in step.argv if w.startswith("tag=")]
+            for step in OvsDpdk().wire(site) if isinstance(step, Command) and "add-port" in step.argv}
+    wires = [[site.topology.ports[i].name for i in wire] for wire in site.topology.wires]
+    assert tags == {name: [f"tag={k}"] for k, wire in enumerate(wires, start=1) for name in wire}
+    assert [s.argv[-1] for s in OvsDpdk().wire(site) if isinstance(s, Command) and "add-flow" in s.argv] == [
+        "actions=NORMAL"]
+
+
+@pytest.mark.parametrize("count, masks", [(1, 1), (7, 1), (100, 3), (5, 16), (1000, 16)])
+def test_there_are_as_many_rules_and_masks_as_asked_for_and_none_leads_astray(count: int, masks: int) -> None:
+    site = site_of(build("loopback", 1, "one-way"), forwarding="openflow", rules=count, masks=masks)
+    [file] = [step for step in OvsDpdk().wire(site) if isinstance(step, File)]
+    assert OvsDpdk().wire(site)[-1].argv[-1] == file.path       # type: ignore[union-attr]
+    other = {a + 1: b + 1 for wire in site.topology.wires for a, b in (wire, wire[::-1])}
+    seen: dict[int, list[Any]] = {port: [] for port in other}
+    for line in file.text.splitlines():
+        match = re.fullmatch(r"priority=\d,in_port=(\d+)(?:,udp,nw_src=([\d.]+),tp_src=(\d+)/(0x\w+))?,actions=output:(\d+)",
+                             line)
+        assert match and other[int(match[1])] == int(match[5]), line
+        seen[int(match[1])].append(match.groups()[1:4])
+    for matches in seen.values():
+        assert len(matches) == len(set(matches)) == count and (None, None, None) in matches
+        rules = [m for m in matches if m[0]]
+        assert len({mask for _, _, mask in rules}) == min(masks, count - 1)
+        assert all(int(port) & ~int(mask, 16) == 0 for _, port, mask in rules)      # OVS refuses bits behind the mask
+        assert all(ipaddress.ip_address(ip) in ipaddress.ip_network("198.18.0.0/15") for ip, _, _ in rules)
 
 
 def test_a_daemon_that_only_serves_the_kernel_needs_its_module(tmp_path: Path) -> None:
