@@ -106,6 +106,9 @@ class Ovs:
             steps += [Await(socket) for socket in site.sockets[index:index + 1]]
             steps += [Command((*_vsctl(site), "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set", "Interface",
                                port.name, *self.interface(site, index)), env)]
+        # ovs-vsctl only complains of a port that cannot be had: it has no number then
+        steps += [Command((*_vsctl(site), "wait-until", "Interface", port.name, f"ofport={index + 1}"), env)
+                  for index, port in enumerate(site.topology.ports)]
         if site.options["forwarding"] == "learning":
             return [*steps, Command((*_ofctl(site), "add-flow", _bridge(site), "actions=NORMAL"), env)]
         if site.options["forwarding"] == "openflow":
