@@ -20,7 +20,7 @@ def setup_of(cell: Cell, the_bed: Bed, image: Image) -> Setup:
 
 def lines(setup: Setup) -> list[str]:
     """Everything that is started, one line each (files have more)."""
-    found = [f"hugepages of 2 MiB: {setup.hugepages}", *map(_step, setup.network)]
+    found = [f"hugepages of 2 MiB: {setup.hugepages}", *map(_step, (*setup.network, *setup.devices))]
     for peer in setup.peers:
         if peer.vm:
             cpus = ",".join(map(str, peer.vm.cpus))

@@ -2,7 +2,7 @@
 """From scenarios and a testbed to cells, and from a cell to every command that it takes. Pure: no I/O, no clock.
 
 Law of fairness: peers (generator and guests) and network devices are made from scenario, testbed and topology; of a
-cell's Setup only `launch` and `wire` may depend on the switch.
+cell's Setup only `devices`, `launch` and `wire` may depend on the switch.
 """
 
 import itertools
@@ -131,6 +131,7 @@ class Setup:
     launch: tuple[Step, ...]
     wire: tuple[Step, ...]
     hugepages: int                  # 2 MiB pages needed at the same time
+    devices: tuple[Step, ...] = ()  # that only this switch makes, behind the network and before the peers
 
 
 # ---- cells ---------------------------------------------------------------------------------------------------------
@@ -276,7 +277,7 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
         process_mib = programs.process_mib(cell.frame_max_bytes, cell.queues)
         mib = driver.hugepages_mib + sum(p.vm.memory_mib if p.vm else process_mib for p in peers)
     return Setup(_network(cell, site), peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
-                 -(-mib // PAGE_MIB))
+                 -(-mib // PAGE_MIB), tuple(driver.devices(site)) if hasattr(driver, "devices") else ())
 
 
 def _prefix(folder: str, name: str) -> str:
@@ -306,7 +307,7 @@ def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
     all_ports = cell.topology.ports
     macs = {port.name: programs.mac(port.peer, port.peer_port) for port in all_ports}
     cpus = {port.name: cell.cores.switch for port in all_ports} | {
-        ports.end(port): cell.cores.all_of(port.peer) for port in all_ports}
+        port.end: cell.cores.all_of(port.peer) for port in all_ports}
     return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, cell.frame_max_bytes, cell.queues))
 
 
@@ -341,7 +342,7 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
     if namespace := _namespace(cell, folder):
-        vdevs = [programs.device_vdev(cell.port_kind, i, ports.end(port), bed.ring_size, cell.frame_max_bytes,
+        vdevs = [programs.device_vdev(cell.port_kind, i, port.end, bed.ring_size, cell.frame_max_bytes,
                                       cell.queues) for i, port in enumerate(_held(cell, name))]
         argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]
         return Peer(name, role, inside(namespace, argv), env, ())

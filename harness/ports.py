@@ -33,11 +33,6 @@ def namespace(folder: str) -> str:
     return "-".join(PurePosixPath(folder).parts[-2:])
 
 
-def end(port: Port) -> str:
-    """The device that the peer of a port holds; the switch's is named as the port."""
-    return f"{port.name}-peer"
-
-
 def unsupported(kind: str, guest: str) -> str:
     """Why guests of this sort have no such ports; empty if they have."""
     vm = guest == "qemu" and kind in ON_DEVICES
@@ -57,7 +52,7 @@ def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str]
     mtu = str(frame_max_bytes - ETHERNET_BYTES - FCS_BYTES)
     each = ("mtu", mtu, "numtxqueues", str(queues), "numrxqueues", str(queues))
     for number, port in enumerate(ports):
-        far = end(port)
+        far = port.end
         found.append(Command((*ip, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number), *each, "type",
                               "veth", "peer", "name", far, "index", str(FIRST_PEER_INDEX + number), *each, "address",
                               macs[port.name])))

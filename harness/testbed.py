@@ -74,7 +74,7 @@ class Testbed:
 
     def bring_up(self) -> None:
         Path(self.setup.site.folder).mkdir(parents=True)
-        for step in self.setup.network:
+        for step in (*self.setup.network, *self.setup.devices):
             self._do(step)
         for peer in self.setup.peers:
             self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)

@@ -3,6 +3,7 @@
 
 from harness.switches.base import Driver
 from harness.switches.linux_bridge import LinuxBridge
+from harness.switches.macvtap import Macvtap
 from harness.switches.null import Null
 from harness.switches.ovs_dpdk import OvsDpdk
 from harness.switches.ovs_kernel import OvsKernel
@@ -11,7 +12,7 @@ from harness.switches.testpmd import Testpmd
 from harness.switches.vnf_io import VnfIo
 from harness.switches.xdp import Xdp
 
-SWITCHES: tuple[Driver, ...] = (OvsDpdk(), OvsUserspace(), OvsKernel(), LinuxBridge(), Xdp(), Testpmd(), Null())
+SWITCHES: tuple[Driver, ...] = (OvsDpdk(), OvsUserspace(), OvsKernel(), LinuxBridge(), Macvtap(), Xdp(), Testpmd(), Null())
 OURS: tuple[Driver, ...] = (VnfIo(),)       # not to compare with: what the tester calibrates itself with
 
 EVERY = "all"       # stands for every switch that is found on the machine

@@ -136,7 +136,8 @@ class Driver(Protocol):
 
     `options` are what people may set of it, with defaults (options.py); Site.options has them.
     `hugepages_mib` is what it takes of hugepages. A driver that takes files of the build folder (site.build) names them
-    in a tuple `built`. check() may run `--version` of its binary and nothing else.
+    in a tuple `built`; one that has devices of its own to make before the peers start has devices(site), steps as well.
+    check() may run `--version` of its binary and nothing else.
     launch() and wire() raise Unsupported where the switch cannot do a topology.
     """
 

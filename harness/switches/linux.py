@@ -4,6 +4,7 @@
 import json
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import CellFailed
@@ -18,19 +19,19 @@ def check(prefix: str, *tools: str) -> Check:
     return Check(f"Linux {platform.release()}", "", (f"{prefix}/sbin/{tools[0]}",))
 
 
-def counters(site: Site, output: Output) -> list[PortCounters]:
-    """Of the network devices, by `ip -json -statistics link`."""
+def counters(site: Site, output: Output, devices: Sequence[str] = ()) -> list[PortCounters]:
+    """Of the network devices, by default the ports', by `ip -json -statistics link`."""
     text = output((f"{site.prefix}/sbin/ip", "-n", site.namespace, "-json", "-statistics", "link", "show"))
-    return parse_counters(text, [port.name for port in site.topology.ports])
+    return parse_counters(text, devices or site.devices)
 
 
-def parse_counters(text: str, ports: list[str]) -> list[PortCounters]:
-    """In the order of `ports`. A device drops what it could not receive, or what its other end did not take."""
+def parse_counters(text: str, devices: Sequence[str]) -> list[PortCounters]:
+    """In the order of `devices`. A device drops what it could not receive, or what its other end did not take."""
     try:
         found = {link["ifname"]: link["stats64"] for link in json.loads(text)}
-        return [_port(name, found[name]) for name in ports]
+        return [_port(name, found[name]) for name in devices]
     except (ValueError, KeyError, TypeError):
-        raise CellFailed(f"ip gave something else than counters of {', '.join(ports)}: {text[:80]!r}") from None
+        raise CellFailed(f"ip gave something else than counters of {', '.join(devices)}: {text[:80]!r}") from None
 
 
 def _port(name: str, stats: Any) -> PortCounters:

@@ -62,7 +62,7 @@ def test_each_end_is_handled_on_the_cpus_of_its_holder(tmp_path: Path) -> None:
             steered[re.search("/net/([^/]+)/", target)[1]] = masks[source]     # type: ignore[index]
     for port in one.topology.ports:
         assert steered[port.name] == sum(1 << cpu for cpu in one.cores.switch)
-        assert steered[ports.end(port)] == sum(1 << cpu for cpu in one.cores.all_of(port.peer))
+        assert steered[port.end] == sum(1 << cpu for cpu in one.cores.all_of(port.peer))
 
 
 @pytest.mark.parametrize("cpus, text", [([0], "1"), ([1], "2"), ([0, 3], "9"), ([31], "80000000"), ([32], "1,00000000"),
