@@ -274,7 +274,8 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
     peers = tuple(_peers(cell, bed, image, folder, logs, accel))
     mib = 0
     if cell.port_kind != "ring":
-        process_mib = programs.process_mib(cell.frame_max_bytes, cell.queues)
+        process_mib = (0 if cell.port_kind in ports.WITHOUT_HUGEPAGES
+                       else programs.process_mib(cell.frame_max_bytes, cell.queues))
         mib = driver.hugepages_mib + sum(p.vm.memory_mib if p.vm else process_mib for p in peers)
     return Setup(_network(cell, site), peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
                  -(-mib // PAGE_MIB), tuple(driver.devices(site)) if hasattr(driver, "devices") else ())
@@ -344,8 +345,9 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
     if namespace := _namespace(cell, folder):
         vdevs = [programs.device_vdev(cell.port_kind, i, port.end, bed.ring_size, cell.frame_max_bytes,
                                       cell.queues) for i, port in enumerate(_held(cell, name))]
-        argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]
-        return Peer(name, role, inside(namespace, argv), env, ())
+        eal = (programs.wired_eal(_prefix(folder, name), *cpus, mib, vdevs) if cell.port_kind in ports.WITHOUT_HUGEPAGES
+               else programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib))
+        return Peer(name, role, inside(ports.of_peer(namespace, name), [binary, *eal, *options]), env, ())
     ends = _ends(cell, folder, name)
     vdevs = [programs.virtio_user(i, socket, mac, bed.ring_size, cell.queues) for i, (socket, mac) in enumerate(ends)]
     argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]

@@ -7,9 +7,10 @@
     af_xdp      the same pair, but programs use AF_XDP sockets (kernel: networking/af_xdp.rst)
     ring        memory of the generator's own: nothing is between its ports
 
-Devices of a cell live in a network namespace of its own, so that their names collide with nobody's, the machine's own
-services do not speak on them, and all of them go when the namespace goes. It is made before anything is started, alike
-for every switch. What an end receives is handled on the CPU of whoever holds that end (receive packet steering,
+Devices live in network namespaces of the cell, one of the switch and one of each peer, so that their names collide with
+nobody's, the machine's own services do not speak on them, and all of them go when the namespaces go. (And DPDK's af_packet
+numbers its sockets by process and device, so that two processes of one namespace may collide.) They are made before
+anything is started, alike for every switch. What an end receives is handled on the CPU of whoever holds that end (receive packet steering,
 kernel: networking/scaling.rst), as the interrupts of a NIC would be: so a switch in the kernel has a CPU too.
 """
 
@@ -22,15 +23,20 @@ from harness.traffic import ETHERNET_BYTES, FCS_BYTES
 
 PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "ring")     # in the order in which "auto" prefers them
 ON_DEVICES = ("af_xdp", "af_packet")
+WITHOUT_HUGEPAGES = ("af_packet", "ring")       # of our programs
 FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the odd one behind it
-FIRST_PEER_INDEX = 1000
 MASK_BITS = 32              # the kernel reads bit masks in groups of so many (lib/bitmap.c)
 
 
 def namespace(folder: str) -> str:
-    """The name of the network namespace of a cell, from its folder: of a run's folder vswbench-X and cell c1 it is
+    """The name of the switch's network namespace, from the cell's folder: of a run's folder vswbench-X and cell c1 it is
     vswbench-X-c1, by which host.py finds what a killed run left."""
     return "-".join(PurePosixPath(folder).parts[-2:])
+
+
+def of_peer(name: str, peer: str) -> str:
+    """The network namespace of a peer, where the switch's is `name`."""
+    return f"{name}-{peer}"
 
 
 def unsupported(kind: str, guest: str) -> str:
@@ -41,26 +47,27 @@ def unsupported(kind: str, guest: str) -> str:
 
 def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str], cpus: Mapping[str, Sequence[int]],
           frame_max_bytes: int, queues: int) -> list[Step]:
-    """Makes the namespace with both devices of every port. `macs`: of the peers' ends, by port; `cpus`: by device."""
-    ip = ("ip", "-n", name)
-    found: list[Step] = [
-        Namespace(name),
+    """Makes the namespaces and both devices of every port. `name` is the switch's namespace; `macs`: of the peers' ends,
+    by port; `cpus`: by device."""
+    found: list[Step] = []
+    for each in (name, *dict.fromkeys(of_peer(name, port.peer) for port in ports)):
         # the kernel's own frames (RFC 4861: router solicitations and the like) are none of the traffic
-        Command(inside(name, ("sysctl", "-qe", "-w", "net.ipv6.conf.default.disable_ipv6=1")))]
+        quiet = Command(inside(each, ("sysctl", "-qe", "-w", "net.ipv6.conf.default.disable_ipv6=1")))
+        found += [Namespace(each), quiet]
     for mask in dict.fromkeys(map(cpu_groups, cpus.values())):
         found.append(File(_mask_file(folder, mask), mask + "\n"))
     mtu = str(frame_max_bytes - ETHERNET_BYTES - FCS_BYTES)
-    each = ("mtu", mtu, "numtxqueues", str(queues), "numrxqueues", str(queues))
+    alike = ("mtu", mtu, "numtxqueues", str(queues), "numrxqueues", str(queues))
     for number, port in enumerate(ports):
-        far = port.end
-        found.append(Command((*ip, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number), *each, "type",
-                              "veth", "peer", "name", far, "index", str(FIRST_PEER_INDEX + number), *each, "address",
-                              macs[port.name])))
+        far = of_peer(name, port.peer)
+        found.append(Command(("ip", "-n", name, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number), *alike,
+                              "type", "veth", "peer", "name", port.end, "netns", far, *alike,
+                              "address", macs[port.name])))
         # gro makes veth poll (NAPI), without which a switch cannot hand it frames by XDP (drivers/net/veth.c)
-        found.append(Command(inside(name, ("ethtool", "-K", far, "gro", "on"))))
-        for device in (port.name, far):
-            found += [_steered(name, folder, device, queue, cpus[device]) for queue in range(queues)]
-            found.append(Command((*ip, "link", "set", "dev", device, "arp", "off", "up")))
+        found.append(Command(inside(far, ("ethtool", "-K", port.end, "gro", "on"))))
+        for namespace, device in ((name, port.name), (far, port.end)):
+            found += [_steered(namespace, folder, device, queue, cpus[device]) for queue in range(queues)]
+            found.append(Command(("ip", "-n", namespace, "link", "set", "dev", device, "arp", "off", "up")))
     return found
 
 

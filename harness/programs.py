@@ -60,10 +60,15 @@ def host_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], vdevs: S
     return argv
 
 
-def wired_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], mib: int = PROCESS_MIB) -> list[str]:
-    """EAL options where ports are joined in memory: neither hugepages nor root are needed."""
-    return ["--lcores", lcores(control_cpu, worker_cpus), "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
+def wired_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], mib: int = PROCESS_MIB,
+              vdevs: Sequence[str] = ()) -> list[str]:
+    """EAL options where ports are joined in memory, or packet sockets, which the kernel copies to and from: neither
+    needs hugepages."""
+    argv = ["--lcores", lcores(control_cpu, worker_cpus), "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
             "-m", str(mib), "--file-prefix", prefix]
+    for vdev in vdevs:
+        argv += ["--vdev", vdev]
+    return argv
 
 
 def guest_eal() -> list[str]:

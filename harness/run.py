@@ -16,7 +16,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import accel, bed, blocks, calibration, commands, environment, host, ledger, plan, progress, resume, search
+from harness import (accel, bed, blocks, calibration, commands, environment, host, ledger, plan, ports, progress, resume,
+                     search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
@@ -77,6 +78,9 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
     if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
+    if any(cell.port_kind in ports.ON_DEVICES for cell in cells) and os.geteuid() != 0:
+        lines.append("network devices are needed, which only root can make: run as root, or the null switch "
+                     "(scenarios/null.toml)")
     pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
     if pages:
         try:

@@ -5,7 +5,7 @@ A driver describes; it never starts anything. launch() and wire() give lists of 
 and `plan` prints. They are pure: a function of the cell's topology, its core plan and paths under the run's folder.
 
 Ports of the kind vhost-user are sockets of the peers' (site.sockets); of the kinds af_packet and af_xdp they are network
-devices (site.devices) in the cell's network namespace, which are there before the switch is.
+devices (site.devices) in the switch's network namespace, which are there before the switch is.
 """
 
 import subprocess
@@ -83,7 +83,7 @@ class Site:
     queues: int = 1         # queue pairs a port
     options: Mapping[str, Any] = field(default_factory=dict)    # every key of Driver.options
     port_kind: str = "vhost-user"
-    namespace: str = ""     # where the devices are; empty if ports are none
+    namespace: str = ""     # the switch's, where the devices are; empty if ports are none
     build: str = ""         # folder of what CMake builds
 
     @property

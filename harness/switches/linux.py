@@ -19,10 +19,15 @@ def check(prefix: str, *tools: str) -> Check:
     return Check(f"Linux {platform.release()}", "", (f"{prefix}/sbin/{tools[0]}",))
 
 
-def counters(site: Site, output: Output, devices: Sequence[str] = ()) -> list[PortCounters]:
-    """Of the network devices, by default the ports', by `ip -json -statistics link`."""
-    text = output((f"{site.prefix}/sbin/ip", "-n", site.namespace, "-json", "-statistics", "link", "show"))
-    return parse_counters(text, devices or site.devices)
+def counters(site: Site, output: Output) -> list[PortCounters]:
+    """Of the ports' devices."""
+    return counters_in(site, site.namespace, site.devices, output)
+
+
+def counters_in(site: Site, namespace: str, devices: Sequence[str], output: Output) -> list[PortCounters]:
+    """Of network devices, by `ip -json -statistics link`."""
+    text = output((f"{site.prefix}/sbin/ip", "-n", namespace, "-json", "-statistics", "link", "show"))
+    return parse_counters(text, devices)
 
 
 def parse_counters(text: str, devices: Sequence[str]) -> list[PortCounters]:

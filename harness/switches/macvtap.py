@@ -35,13 +35,12 @@ class Macvtap:
         for number, (a, b) in enumerate(site.topology.wires):
             first, second = site.topology.ports[a], site.topology.ports[b]
             if (first.peer == GENERATOR) == (second.peer == GENERATOR):
-                words += _bridged(first, second, f"lower{number}")
+                words += _bridged(site.namespace, first, second, f"lower{number}")
             elif first.peer == GENERATOR:
-                words += _passthru(first, second)
+                words += _passthru(site.namespace, first, second)
             else:
-                words += _passthru(second, first)
-        ip = (f"{site.prefix}/sbin/ip", "-n", site.namespace, "link")
-        return [Command((*ip, *line)) for line in words]
+                words += _passthru(site.namespace, second, first)
+        return [Command((f"{site.prefix}/sbin/ip", "-n", *line)) for line in words]
 
     def launch(self, site: Site) -> list[Step]:
         if site.topology.chain_length > 1:
@@ -54,31 +53,41 @@ class Macvtap:
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         """What a peer's device sends, the switch receives."""
-        seen = linux.counters(site, output, [port.end for port in site.topology.ports])
-        return [PortCounters(port.name, c.tx_count, c.rx_count, c.dropped_count)
-                for port, c in zip(site.topology.ports, seen)]
+        found = []
+        for port in site.topology.ports:
+            [seen] = linux.counters_in(site, _of(site.namespace, port), [port.end], output)
+            found.append(PortCounters(port.name, seen.tx_count, seen.rx_count, seen.dropped_count))
+        return found
 
 
-def _passthru(port: Port, guest: Port) -> list[Sequence[str]]:
+def _of(namespace: str, port: Port) -> str:
+    """The namespace of the port's peer."""
+    return f"{namespace}-{port.peer}"
+
+
+def _passthru(namespace: str, port: Port, guest: Port) -> list[Sequence[str]]:
     # a device in this mode has the address of the one below
-    return [("del", "dev", guest.name), ("set", "dev", port.name, "address", _mac(guest)),
-            _on(port.name, guest, "passthru"), _up(guest.end)]
+    return [(namespace, "link", "del", "dev", guest.name),
+            (namespace, "link", "set", "dev", port.name, "address", _mac(guest)),
+            _on(namespace, port.name, guest, "passthru"), _up(_of(namespace, guest), guest.end)]
 
 
-def _bridged(first: Port, second: Port, lower: str) -> list[Sequence[str]]:
-    lines: list[Sequence[str]] = [("del", "dev", port.name) for port in (first, second)]
-    lines += [("add", "name", lower, "type", "veth", "peer", "name", f"{lower}-end"), _up(lower), _up(f"{lower}-end")]
+def _bridged(namespace: str, first: Port, second: Port, lower: str) -> list[Sequence[str]]:
+    lines: list[Sequence[str]] = [(namespace, "link", "del", "dev", port.name) for port in (first, second)]
+    lines += [(namespace, "link", "add", "name", lower, "type", "veth", "peer", "name", f"{lower}-end"),
+              _up(namespace, lower), _up(namespace, f"{lower}-end")]
     for port in (first, second):
-        lines += [_on(lower, port, "bridge"), _up(port.end)]
+        lines += [_on(namespace, lower, port, "bridge"), _up(_of(namespace, port), port.end)]
     return lines
 
 
-def _on(lower: str, port: Port, mode: str) -> Sequence[str]:
-    return "add", "link", lower, "name", port.end, "address", _mac(port), "type", "macvlan", "mode", mode
+def _on(namespace: str, lower: str, port: Port, mode: str) -> Sequence[str]:
+    return (namespace, "link", "add", "link", lower, "name", port.end, "netns", _of(namespace, port),
+            "address", _mac(port), "type", "macvlan", "mode", mode)
 
 
-def _up(device: str) -> Sequence[str]:
-    return "set", "dev", device, "arp", "off", "up"
+def _up(namespace: str, device: str) -> Sequence[str]:
+    return namespace, "link", "set", "dev", device, "arp", "off", "up"
 
 
 def _mac(port: Port) -> str:

@@ -3,6 +3,7 @@
 tests make real devices, where the machine allows it.
 """
 
+import csv
 import os
 import re
 import shutil
@@ -13,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from harness import host, ports, proc, programs
+from harness import host, ports, proc, programs, run
 from harness.switches import SWITCHES
 from harness.switches.base import Command, File, Namespace, inside
-from harness.tests.support import FOLDER, cells_of_text, setup_of
-from harness.topology import build
+from harness.tests.support import cells_of_text, setup_of, vswbench, write
 
 DEVICE_NAME_MAX = 15        # IFNAMSIZ less its end, of <linux/if.h>
 
@@ -33,7 +33,8 @@ def cell(tmp_path: Path, switch: str = "linux-bridge", more: str = "", point: st
 def test_devices_of_a_cell_are_in_a_namespace_that_names_its_run(tmp_path: Path) -> None:
     setup = setup_of(cell(tmp_path))
     assert setup.site.namespace == "vswbench-01234567-c1"
-    assert setup.network[0] == Namespace(setup.site.namespace)
+    made = [step.name for step in setup.network if isinstance(step, Namespace)]
+    assert made == [setup.site.namespace, setup.site.namespace + "-generator"]
     for step in setup.network[1:]:
         if isinstance(step, Command):
             assert setup.site.namespace in " ".join(step.argv)
@@ -42,7 +43,7 @@ def test_devices_of_a_cell_are_in_a_namespace_that_names_its_run(tmp_path: Path)
 def test_every_port_has_two_devices_that_are_numbered_as_wires_join_them(tmp_path: Path) -> None:
     one = cell(tmp_path, point='topology = "loopback"\nguest = "process"\nchain_length = 16', cpus=range(40))
     made = [step.argv for step in setup_of(one).network if isinstance(step, Command) and "add" in step.argv]
-    found = {argv[argv.index("name") + 1]: int(argv[argv.index("index") + 1]) for argv in made}
+    found = {argv[argv.index("name") + 1]: int(argv[argv.index("index") + 1]) for argv in made if "link" in argv}
     assert list(found) == [port.name for port in one.topology.ports]
     assert all(found[one.topology.ports[a].name] ^ 1 == found[one.topology.ports[b].name] for a, b in one.topology.wires)
     words = [word for argv in made for word in argv]
@@ -76,7 +77,7 @@ def test_a_program_of_ours_reads_the_far_end_of_its_ports(tmp_path: Path) -> Non
         [one] = cells_of_text(tmp_path, f'[matrix]\ntopology = "p2p"\nport_kind = "{kind}"', switches=["testpmd"])
         setup = setup_of(one)
         [generator] = setup.peers
-        assert generator.argv[:3] == inside(setup.site.namespace, ())
+        assert generator.argv[:3] == inside(setup.site.namespace + "-generator", ())
         vdevs = [generator.argv[i + 1] for i, word in enumerate(generator.argv) if word == "--vdev"]
         assert [v.split(",")[:2] for v in vdevs] == [[f"net_{kind}{i}", f"iface=p{i}-peer"] for i in (0, 1)]
         [testpmd] = setup.launch
@@ -146,17 +147,66 @@ def test_devices_are_made_and_a_leftover_namespace_goes_with_its_run(run_folder:
                 argv = ("ip", "netns", "add", step.name) if isinstance(step, Namespace) else step.argv
                 proc.run_command(argv, tmp_path / "log")
         name = setup.site.namespace
-        said = proc.run_command(("ip", "-n", name, "-br", "link", "show", "up"), tmp_path / "log")
-        assert {line.split("@")[0] for line in said.splitlines()} == {"p0", "p0-peer", "p1", "p1-peer"}
+        for each, devices in ((name, {"p0", "p1"}), (f"{name}-generator", {"p0-peer", "p1-peer"})):
+            said = proc.run_command(("ip", "-n", each, "-br", "link", "show", "up"), tmp_path / "log")
+            assert {line.split("@")[0] for line in said.splitlines()} == devices
         read = proc.run_command(("ip", "netns", "exec", name, "cat", "/sys/class/net/p0/queues/rx-0/rps_cpus"),
                                 tmp_path / "log")
         assert int(read.replace(",", ""), 16) == sum(1 << cpu for cpu in setup.site.cores.switch)
         host.undo_leftover(run_folder)
-        assert not (host.NAMESPACES / name).exists() and (host.NAMESPACES / other).exists()
+        assert not list(host.NAMESPACES.glob(f"{name}*")) and (host.NAMESPACES / other).exists()
     finally:
         host.remove_namespace(other)
 
 
-def test_ports_of_a_topology_fit_below_the_numbers_of_their_far_ends() -> None:
-    assert ports.FIRST_INDEX + len(build("loopback", 16, "one-way").ports) < ports.FIRST_PEER_INDEX
-    assert ports.namespace(FOLDER) == "vswbench-01234567-c1"
+REAL = """
+name = "real"
+[matrix]
+topology = ["p2p", "loopback"]
+guest = "process"
+port_kind = "af_packet"
+[search]
+kind = "fixed"
+rate_pps = 2000
+trials = 1
+trial_s = 0.1
+warmup_s = 0
+"""
+
+
+@needs_devices
+@pytest.mark.skipif(not (run.BUILD / "pktgen").exists(), reason="pktgen is not built")
+def test_every_switch_without_hugepages_that_is_here_forwards_for_real(tmp_path: Path) -> None:
+    """Each in both topologies; what is sent is received or lost, nothing else comes, and no namespace is left."""
+    root = tmp_path / "runtime"
+    root.mkdir()
+    here = [d.name for d in SWITCHES if "af_packet" in d.ports and d.hugepages_mib == 0 and not d.check("/usr").missing]
+    here = [name for name in here if name != "xdp" or (run.BUILD / "xdp_patch.bpf.o").exists()]
+    before = set(host.NAMESPACES.glob("vswbench-*"))
+    file = write(tmp_path / "real.toml", REAL)
+    status, out, err = vswbench(root, "run", file, "--out", tmp_path / "results", "--json",
+                                *(word for name in here for word in ("--switch", name)), timeout_s=120)
+    assert status == 0, out + err
+    [folder] = (tmp_path / "results").iterdir()
+    with (folder / "trials.csv").open(newline="") as trials:
+        rows = list(csv.DictReader(trials))
+    assert [(r["topology"], r["switch"]) for r in rows] == [(t, name) for t in ("p2p", "loopback") for name in here]
+    for row in rows:
+        sent, received, lost, foreign = (int(row[f"{what}_count"]) for what in ("sent", "received", "lost", "foreign"))
+        assert (sent, foreign) == (received + lost, 0) and received > 0, row
+    with (folder / "ledger.csv").open(newline="") as places:
+        counted = [int(row["in_count"]) for row in csv.DictReader(places)]
+    assert len(counted) == len(here) * (3 + 5) and all(count > 0 for count in counted)
+    assert set(host.NAMESPACES.glob("vswbench-*")) - before == set()
+
+
+def test_a_switch_in_the_kernel_touches_its_own_namespace_only(tmp_path: Path) -> None:
+    """So a bridge of the machine's, whatever its name, is never met."""
+    for driver in SWITCHES:
+        if "af_packet" not in driver.ports or driver.name.startswith("ovs"):
+            continue
+        setup = setup_of(cell(tmp_path, driver.name))
+        for step in (*setup.devices, *setup.wire):
+            assert isinstance(step, Command) and step.argv[1] == "-n" and step.argv[2].startswith(setup.site.namespace)
+
+
