@@ -51,7 +51,8 @@ def _found(the_bed: bed.Bed) -> list[str]:
     """The switches that this machine has: those of the testbed, and of the others those that check() finds. BadInput if
     there is none."""
     named = [entry.name for entry in the_bed.switches]
-    there = named + [name for name in plan.comparable() if name not in named and not _driver(name).check("/usr").missing]
+    others = [name for name in plan.comparable() if name not in named]
+    there = named + [name for name in others if not _driver(name).check("/usr").missing]
     if not there:
         raise BadInput("switch 'all': none is on this machine: `vswbench list` says what each lacks")
     return there

@@ -8,10 +8,11 @@
     ring        memory of the generator's own: nothing is between its ports
 
 Devices live in network namespaces of the cell, one of the switch and one of each peer, so that their names collide with
-nobody's, the machine's own services do not speak on them, and all of them go when the namespaces go. (And DPDK's af_packet
-numbers its sockets by process and device, so that two processes of one namespace may collide.) They are made before
-anything is started, alike for every switch. What an end receives is handled on the CPU of whoever holds that end (receive packet steering,
-kernel: networking/scaling.rst), as the interrupts of a NIC would be: so a switch in the kernel has a CPU too.
+nobody's, the machine's own services do not speak on them, and all of them go when the namespaces go. (And DPDK's
+af_packet numbers its sockets by process and device, so that two processes of one namespace may collide.) They are made
+before anything is started, alike for every switch. What an end receives is handled on the CPU of whoever holds that end
+(receive packet steering, kernel: networking/scaling.rst), as the interrupts of a NIC would be: so a switch in the kernel
+has a CPU too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +24,15 @@ from harness.traffic import ETHERNET_BYTES, FCS_BYTES
 
 PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "ring")     # in the order in which "auto" prefers them
 ON_DEVICES = ("af_xdp", "af_packet")
+TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "ethtool": "ethtool", "sysctl": "procps"}  # and their packages
 WITHOUT_HUGEPAGES = ("af_packet", "ring")       # of our programs
-FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the odd one behind it
+FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the next odd one
 MASK_BITS = 32              # the kernel reads bit masks in groups of so many (lib/bitmap.c)
 
 
 def namespace(folder: str) -> str:
-    """The name of the switch's network namespace, from the cell's folder: of a run's folder vswbench-X and cell c1 it is
-    vswbench-X-c1, by which host.py finds what a killed run left."""
+    """The name of the switch's network namespace, from the cell's folder: of a run's folder vswbench-X and cell c1 it
+    is vswbench-X-c1, by which host.py finds what a killed run left."""
     return "-".join(PurePosixPath(folder).parts[-2:])
 
 
@@ -47,8 +49,8 @@ def unsupported(kind: str, guest: str) -> str:
 
 def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str], cpus: Mapping[str, Sequence[int]],
           frame_max_bytes: int, queues: int) -> list[Step]:
-    """Makes the namespaces and both devices of every port. `name` is the switch's namespace; `macs`: of the peers' ends,
-    by port; `cpus`: by device."""
+    """Makes the namespaces and both devices of every port. `name` is the switch's namespace; `macs`: of the peers'
+    ends, by port; `cpus`: by device."""
     found: list[Step] = []
     for each in (name, *dict.fromkeys(of_peer(name, port.peer) for port in ports)):
         # the kernel's own frames (RFC 4861: router solicitations and the like) are none of the traffic
@@ -60,8 +62,8 @@ def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str]
     alike = ("mtu", mtu, "numtxqueues", str(queues), "numrxqueues", str(queues))
     for number, port in enumerate(ports):
         far = of_peer(name, port.peer)
-        found.append(Command(("ip", "-n", name, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number), *alike,
-                              "type", "veth", "peer", "name", port.end, "netns", far, *alike,
+        found.append(Command(("ip", "-n", name, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number),
+                              *alike, "type", "veth", "peer", "name", port.end, "netns", far, *alike,
                               "address", macs[port.name])))
         # gro makes veth poll (NAPI), without which a switch cannot hand it frames by XDP (drivers/net/veth.c)
         found.append(Command(inside(far, ("ethtool", "-K", port.end, "gro", "on"))))

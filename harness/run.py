@@ -78,15 +78,23 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
     if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
-    if any(cell.port_kind in ports.ON_DEVICES for cell in cells) and os.geteuid() != 0:
-        lines.append("network devices are needed, which only root can make: run as root, or the null switch "
-                     "(scenarios/null.toml)")
+    if any(cell.port_kind in ports.ON_DEVICES for cell in cells):
+        lines += _missing_for_devices()
     pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
     if pages:
         try:
             host.check_hugepages_possible(pages)
         except CannotRun as why:
             lines.append(str(why))
+    return lines
+
+
+def _missing_for_devices() -> list[str]:
+    lines = [f"{tool} is not there: apt-get install {package}" for tool, package in ports.TOOLS.items()
+             if shutil.which(tool) is None]
+    if os.geteuid() != 0:
+        lines.append("network devices are needed, which only root can make: run as root, or the null switch "
+                     "(scenarios/null.toml)")
     return lines
 
 

@@ -12,7 +12,8 @@ from harness.switches.testpmd import Testpmd
 from harness.switches.vnf_io import VnfIo
 from harness.switches.xdp import Xdp
 
-SWITCHES: tuple[Driver, ...] = (OvsDpdk(), OvsUserspace(), OvsKernel(), LinuxBridge(), Macvtap(), Xdp(), Testpmd(), Null())
+SWITCHES: tuple[Driver, ...] = (OvsDpdk(), OvsUserspace(), OvsKernel(), LinuxBridge(), Macvtap(), Xdp(),
+                               Testpmd(), Null())
 OURS: tuple[Driver, ...] = (VnfIo(),)       # not to compare with: what the tester calibrates itself with
 
 EVERY = "all"       # stands for every switch that is found on the machine

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""linux-bridge: the kernel's bridge, one for each wire. By default its ports do not learn, so that it floods what comes in
-at one to the other: a patch between two ports, as of every switch here. Forwarding happens where a frame is received, so
-on the CPU to which the ports' devices are steered.
+"""linux-bridge: the kernel's bridge, one for each wire. By default its ports do not learn, so that it floods what comes
+in at one to the other: a patch between two ports, as of every switch here. Forwarding happens where a frame is received,
+so on the CPU to which the ports' devices are steered.
 """
 
 from collections.abc import Mapping

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""macvtap: no switch of its own, but devices on top of others, as virtual machines are given them. (macvtap and macvlan are
-one driver, drivers/net/macvlan.c; process peers take the macvlan half of it.) So it puts its devices in the place of the
-peers', with the same names and addresses:
+"""macvtap: no switch of its own, but devices on top of others, as virtual machines are given them. (macvtap and macvlan
+are one driver, drivers/net/macvlan.c; process peers take the macvlan half of it.) So it puts its devices in the place of
+the peers', with the same names and addresses:
 
     a port and a guest      the guest's device lies on the port's, in the mode passthru: all frames get through
     two ports, two guests   both devices lie on a third one, in the mode bridge: by destination address alone
 
-It forwards where a frame is sent, so on the CPU of the sender. In a chain, frames are addressed to its end, which a guest
-in the mode bridge does not find.
+It forwards where a frame is sent, so on the CPU of the sender. In a chain, frames are addressed to its end, which a
+guest in the mode bridge does not find.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,8 +44,8 @@ class Macvtap:
 
     def launch(self, site: Site) -> list[Step]:
         if site.topology.chain_length > 1:
-            raise Unsupported("macvtap joins two guests by destination address alone, and frames in a chain have that of "
-                              "its end: it can do chain_length = 1")
+            raise Unsupported("macvtap joins two guests by destination address alone, and frames in a chain have that "
+                              "of its end: it can do chain_length = 1")
         return []
 
     def wire(self, site: Site) -> list[Step]:

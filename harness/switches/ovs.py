@@ -14,9 +14,9 @@ from harness.switches.base import Await, Check, Command, File, Output, PortCount
 
 BRIDGE = "br0"
 COMMAND_TIMEOUT_S = 20
-# What decides where a frame goes: `patch`: its port alone; `learning`: MAC addresses (the action NORMAL), each wire in a
-# VLAN of its own, so that chains have no loop; `openflow`: the first of `rules` rules with `masks` different masks that
-# matches, of which the last matches all.
+# What decides where a frame goes: `patch`: its port alone; `learning`: MAC addresses (the action NORMAL), each wire in
+# a VLAN of its own, so that chains have no loop; `openflow`: the first that matches of `rules` rules with `masks`
+# different masks, of which the last matches all.
 FORWARDING: Mapping[str, Field] = {"forwarding": Field(str, "patch", choices=("patch", "learning", "openflow")),
                                    "rules": Field(int, 1000, low=1, high=100_000),
                                    "masks": Field(int, 1, low=1, high=16)}
@@ -104,8 +104,8 @@ class Ovs:
             # a port is added when its peer's socket is there: the first connect then succeeds, instead of a retry
             # after a second
             steps += [Await(socket) for socket in site.sockets[index:index + 1]]
-            steps += [Command((*_vsctl(site), "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set", "Interface",
-                               port.name, *self.interface(site, index)), env)]
+            steps += [Command((*_vsctl(site), "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set",
+                               "Interface", port.name, *self.interface(site, index)), env)]
         # ovs-vsctl only complains of a port that cannot be had: it has no number then
         steps += [Command((*_vsctl(site), "wait-until", "Interface", port.name, f"ofport={index + 1}"), env)
                   for index, port in enumerate(site.topology.ports)]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ovs-kernel: Open vSwitch with the datapath of the kernel, its module `openvswitch`. Forwarding happens where a frame
-is received, so on the CPU to which the ports' devices are steered; the daemon only answers what the kernel does not know.
+is received, so on the CPU to which the ports' devices are steered; the daemon only answers what the kernel does not
+know.
 """
 
 import platform

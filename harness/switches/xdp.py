@@ -27,8 +27,8 @@ class Xdp:
 
     def wire(self, site: Site) -> list[Step]:
         ip = (f"{site.prefix}/sbin/ip", "-n", site.namespace)
-        return [Command((*ip, "link", "set", "dev", device, "xdpdrv", "object", f"{site.build}/{PROGRAM}", "section", "xdp"))
-                for device in site.devices]
+        what = ("xdpdrv", "object", f"{site.build}/{PROGRAM}", "section", "xdp")
+        return [Command((*ip, "link", "set", "dev", device, *what)) for device in site.devices]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return linux.counters(site, output)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A switch in trouble: it crashes in a trial, does not know a command, lacks a port, is never ready. Each fails its cell
-with a reason that names it, and the next cell is measured. A fake Open vSwitch with the real one's output; the fake
+"""A switch in trouble: it crashes in a trial, does not know a command, lacks a port, is never ready. Each fails its
+cell with a reason that names it, and the next cell is measured. A fake Open vSwitch with the real one's output; the fake
 generator of test_testbed.py.
 """
 
@@ -45,8 +45,8 @@ esac
 
 @pytest.fixture
 def measured(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Measures two cells of ovs-dpdk with a fake in which these parts are replaced: `starts` is shell that the daemon runs
-    first, `answers` are cases of the control commands; both see $FIRST in the first cell only."""
+    """Measures two cells of ovs-dpdk with a fake in which these parts are replaced: `starts` is shell that the daemon
+    runs first, `answers` are cases of the control commands; both see $FIRST in the first cell only."""
     def measure(starts: str = "", answers: str = "", **parts: str) -> tuple[list[Outcome], Path]:
         prefix, build, crash = tmp_path / "ovs", tmp_path / "build", tmp_path / "crash"
         write(prefix / "share/openvswitch/vswitch.ovsschema", "{}")
@@ -85,17 +85,26 @@ def test_a_fake_switch_is_measured_as_a_real_one(measured: Any) -> None:
     assert order == sorted(order)
 
 
+def in_the_first(line: str, status: int) -> str:
+    """Shell: says this on stderr and fails, in the first cell."""
+    return f'[ ! "$FIRST" ] || {{ echo "{line}" >&2; exit {status}; }}'
+
+
+UNKNOWN = "ovs-vsctl: unknown command 'add-br'; use --help for help"
 TROUBLES = {
-    "it crashes in a trial": ({"trouble": "open(CRASH, 'w'); [time.sleep(0.01) for _ in range(100) if os.path.exists(CRASH)]"},
-                              ["ovs-vswitchd was killed by signal SIGABRT", "n_packets > 0 failed", "ovs-vswitchd.log"]),
-    "it crashes at its start": ({"starts": '[ "$FIRST" ] && { echo "EAL: Cannot get hugepage information." >&2; exit 1; }'},
-                                ["ovs-vswitchd ended with status 1", "Cannot get hugepage information"]),
-    "it is never ready": ({"starts": '[ "$FIRST" ] && exec sleep 1000'}, ["ovs-vswitchd", "vswitchd.ctl", "0.5 s"]),
+    "it crashes in a trial": (
+        {"trouble": "open(CRASH, 'w'); [time.sleep(0.01) for _ in range(100) if os.path.exists(CRASH)]"},
+        ["ovs-vswitchd was killed by signal SIGABRT", "n_packets > 0 failed", "ovs-vswitchd.log"]),
+    "it crashes at its start": (
+        {"starts": in_the_first("EAL: Cannot get hugepage information.", 1)},
+        ["ovs-vswitchd ended with status 1", "Cannot get hugepage information"]),
+    "it is never ready": (
+        {"starts": '[ ! "$FIRST" ] || exec sleep 1000'}, ["ovs-vswitchd", "vswitchd.ctl", "0.5 s"]),
     "a command that another version has": (
-        {"answers": '*add-br*) [ ! "$FIRST" ] || { echo "ovs-vsctl: unknown command \'add-br\'; use --help for help" >&2; '
-                    'exit 1; };;'}, ["status 1", "add-br", "unknown command", "commands.log"]),
+        {"answers": f"*add-br*) {in_the_first(UNKNOWN, 1)};;"},
+        ["status 1", "add-br", "unknown command", "commands.log"]),
     "a port that never comes": (
-        {"answers": '*wait-until*ofport=2*) [ ! "$FIRST" ] || { echo "ovs-vsctl: terminating with signal 14" >&2; exit 142; };;'},
+        {"answers": f"*wait-until*ofport=2*) {in_the_first('ovs-vsctl: terminating with signal 14', 142)};;"},
         ["wait-until Interface p1 ofport=2", "status 142", "commands.log"]),
 }
 

@@ -52,7 +52,8 @@ def test_every_loss_is_found_where_it_was() -> None:
         found = ledger.places(topology, traffic, counted)
         assert {(p.direction, p.place): p.lost_count for p in found if p.lost_count} == dict(lost)
         for number, flow in enumerate(traffic):
-            assert sum(p.lost_count or 0 for p in found if p.direction == number) == flow.sent_count - flow.received_count
+            here = sum(p.lost_count or 0 for p in found if p.direction == number)
+            assert here == flow.sent_count - flow.received_count
 
 
 def test_what_a_switch_does_not_count_is_not_known_and_not_0() -> None:

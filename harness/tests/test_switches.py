@@ -44,7 +44,8 @@ def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch
     namespace = ports.namespace(folder) if kind in ports.ON_DEVICES else ""
     sockets = () if namespace else tuple(f"{folder}/{p.name}" for p in topology.ports)
     return Site(f"{folder}/switch", sockets, topology, assign(range(cpus), 1, ["generator"]), prefix, 512,
-                "vsw-0-switch", options=OPTIONS | options, port_kind=kind, namespace=namespace, build="/opt/switch/build")
+                "vsw-0-switch", options=OPTIONS | options, port_kind=kind, namespace=namespace,
+                build="/opt/switch/build")
 
 
 def every_topology() -> list[Topology]:
@@ -135,7 +136,8 @@ def test_a_switch_works_in_its_own_folder_and_its_installation_only(driver: Any,
 @every_driver
 def test_another_folder_changes_nothing_but_the_folder(driver: Any, kind: str) -> None:
     for topology in every_topology():
-        here, there = (repr(steps_of(driver, site_of(topology, folder, kind=kind))) for folder in (FOLDER, "/tmp/vswbench-x/c2"))
+        here, there = (repr(steps_of(driver, site_of(topology, folder, kind=kind)))
+                       for folder in (FOLDER, "/tmp/vswbench-x/c2"))
         same = here.replace(FOLDER, "/tmp/vswbench-x/c2").replace(ports.namespace(FOLDER), "vswbench-x-c2")
         assert same == there
 
@@ -311,8 +313,8 @@ def test_there_are_as_many_rules_and_masks_as_asked_for_and_none_leads_astray(co
     other = {a + 1: b + 1 for wire in site.topology.wires for a, b in (wire, wire[::-1])}
     seen: dict[int, list[Any]] = {port: [] for port in other}
     for line in file.text.splitlines():
-        match = re.fullmatch(r"priority=\d,in_port=(\d+)(?:,udp,nw_src=([\d.]+),tp_src=(\d+)/(0x\w+))?,actions=output:(\d+)",
-                             line)
+        match = re.fullmatch(r"priority=\d,in_port=(\d+)(?:,udp,nw_src=([\d.]+),tp_src=(\d+)/(0x\w+))?,"
+                             r"actions=output:(\d+)", line)
         assert match and other[int(match[1])] == int(match[5]), line
         seen[int(match[1])].append(match.groups()[1:4])
     for matches in seen.values():
@@ -329,7 +331,7 @@ def test_a_daemon_that_only_serves_the_kernel_needs_its_module(tmp_path: Path) -
     assert bool(missing) != has_module(Path("/")) and ("CONFIG_OPENVSWITCH" in missing or not missing)
     root = tmp_path / "root"
     assert not has_module(root)
-    listed = write(root / "lib/modules" / platform.release() / "modules.dep", "kernel/net/openvswitch/vport-vxlan.ko:\n")
+    listed = write(root / "lib/modules" / platform.release() / "modules.dep", "kernel/net/openvswitch/vport-gre.ko:\n")
     assert not has_module(root)
     listed.write_text("kernel/net/openvswitch/openvswitch.ko.xz: kernel/net/nsh/nsh.ko.xz\n")
     assert has_module(root)
