@@ -289,21 +289,17 @@ def _socket(folder: str, port: topology.Port) -> str:
     return str(PurePosixPath(folder) / port.name)
 
 
-def _namespace(cell: Cell, folder: str) -> str:
-    return ports.namespace(folder) if cell.port_kind in ports.ON_DEVICES else ""
-
-
 def _site(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
-    name = _namespace(cell, folder)
-    sockets = () if name else tuple(_socket(folder, port) for port in cell.topology.ports)
+    sockets = () if cell.port_kind in ports.ON_DEVICES else tuple(_socket(folder, port) for port in cell.topology.ports)
     return Site(str(PurePosixPath(folder) / "switch"), sockets, cell.topology, cell.cores, cell.switch.prefix,
                 ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.queues,
-                options.complete(_driver(cell.switch).options, cell.switch.options), cell.port_kind, name, build)
+                options.complete(_driver(cell.switch).options, cell.switch.options), cell.port_kind,
+                ports.namespace(folder), build)
 
 
 def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
     """The devices of a cell, where its ports are such."""
-    if not site.namespace:
+    if not site.devices:
         return ()
     all_ports = cell.topology.ports
     macs = {port.name: programs.mac(port.peer, port.peer_port) for port in all_ports}
@@ -342,12 +338,13 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
     if cell.port_kind == "ring":
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
-    if namespace := _namespace(cell, folder):
+    if cell.port_kind in ports.ON_DEVICES:
         vdevs = [programs.device_vdev(cell.port_kind, i, port.end, bed.ring_size, cell.frame_max_bytes,
                                       cell.queues) for i, port in enumerate(_held(cell, name))]
+        namespace = ports.of_peer(ports.namespace(folder), name)
         eal = (programs.wired_eal(_prefix(folder, name), *cpus, mib, vdevs) if cell.port_kind in ports.WITHOUT_HUGEPAGES
                else programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib))
-        return Peer(name, role, inside(ports.of_peer(namespace, name), [binary, *eal, *options]), env, ())
+        return Peer(name, role, inside(namespace, [binary, *eal, *options]), env, ())
     ends = _ends(cell, folder, name)
     vdevs = [programs.virtio_user(i, socket, mac, bed.ring_size, cell.queues) for i, (socket, mac) in enumerate(ends)]
     argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]

@@ -64,8 +64,8 @@ Step = File | Command | Spawn | Await | Namespace
 
 
 def inside(namespace: str, argv: Sequence[str]) -> tuple[str, ...]:
-    """The command in that network namespace; as it is where there is none (empty name)."""
-    return ("nsenter", f"--net=/run/netns/{namespace}", "--", *argv) if namespace else tuple(argv)
+    """The command in that network namespace."""
+    return ("nsenter", f"--net=/run/netns/{namespace}", "--", *argv)
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,17 @@ class Site:
     queues: int = 1         # queue pairs a port
     options: Mapping[str, Any] = field(default_factory=dict)    # every key of Driver.options
     port_kind: str = "vhost-user"
-    namespace: str = ""     # the switch's, where the devices are; empty if ports are none
+    namespace: str = ""     # the switch's; it is there if ports are devices
     build: str = ""         # folder of what CMake builds
 
     @property
     def devices(self) -> tuple[str, ...]:
         """Network devices of the ports (by index of the topology's ports); none where ports are sockets."""
-        return tuple(port.name for port in self.topology.ports) if self.namespace else ()
+        return tuple(port.name for port in self.topology.ports) if not self.sockets else ()
 
     def inside(self, argv: Sequence[str]) -> tuple[str, ...]:
-        """The command where the devices are."""
-        return inside(self.namespace, argv)
+        """The command where the devices are, if any."""
+        return inside(self.namespace, argv) if self.devices else tuple(argv)
 
     @property
     def jumbo(self) -> bool:

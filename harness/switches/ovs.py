@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What all datapaths of Open vSwitch have in common: a private instance with its own database, sockets and logs in the
 run's folder, so that a system's Open vSwitch is never touched, and a bridge whose OpenFlow rules join the two ports of
-each wire. Each datapath is a file of its own (ovs_dpdk.py, ovs_userspace.py, ovs_kernel.py).
+each wire. It runs in a network namespace of its own also where ports are sockets: it makes devices named ovs-netdev and
+br0 in any case, and gives up if another has them (lib/dpif-netdev.c). Each datapath is a file of its own (ovs_dpdk.py, ovs_userspace.py, ovs_kernel.py).
 """
 
 import os
@@ -10,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from harness.errors import CellFailed
 from harness.schema import Field
-from harness.switches.base import Await, Check, Command, File, Output, PortCounters, Site, Spawn, Step, said_by
+from harness.switches.base import (Await, Check, Command, File, Namespace, Output, PortCounters, Site, Spawn,
+                                   Step, inside, said_by)
 
 BRIDGE = "br0"
 COMMAND_TIMEOUT_S = 20
@@ -83,6 +85,7 @@ class Ovs:
         cpu = self.daemon_cpu(site)
         pinned = () if cpu is None else ("taskset", "-c", str(cpu))
         return [
+            *([] if site.devices else [Namespace(site.namespace)]),
             Command((f"{site.prefix}/bin/ovsdb-tool", "create", database, _schema(site.prefix)), env),
             Spawn("ovsdb-server",
                   (f"{site.prefix}/sbin/ovsdb-server", database, f"--remote=punix:{site.path('db.sock')}",
@@ -90,8 +93,8 @@ class Ovs:
             Command((*_vsctl(site), "--no-wait", "init", *(("--", "set", "Open_vSwitch", ".", *settings) if settings
                                                            else ())), env),
             Spawn("ovs-vswitchd",
-                  site.inside((*pinned, self.daemon(site.prefix), f"unix:{site.path('db.sock')}",
-                               f"--unixctl={site.path('vswitchd.ctl')}", "--no-chdir")), env,
+                  inside(site.namespace, (*pinned, self.daemon(site.prefix), f"unix:{site.path('db.sock')}",
+                                          f"--unixctl={site.path('vswitchd.ctl')}", "--no-chdir")), env,
                   ready=site.path("vswitchd.ctl")),
             Command((*_vsctl(site), "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, f"datapath_type={self.datapath}",
                      "fail-mode=secure"), env),

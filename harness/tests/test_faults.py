@@ -4,6 +4,7 @@ cell with a reason that names it, and the next cell is measured. A fake Open vSw
 generator of test_testbed.py.
 """
 
+import os
 import sys
 import time
 from contextlib import nullcontext
@@ -57,6 +58,9 @@ def measured(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for name in ("bin/ovs-vsctl", "bin/ovs-ofctl"):
             executable(prefix / name, CONTROL.replace("case", first + "case", 1) % (answers, OVS_OUTPUT))
         monkeypatch.setenv("CRASH", str(crash))
+        executable(tmp_path / "tools/ip", "#!/bin/sh\n")        # namespaces need root
+        executable(tmp_path / "tools/nsenter", '#!/bin/sh\nshift 2\nexec "$@"\n')
+        monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:{os.environ['PATH']}")
         text = PKTGEN.format(python=sys.executable, log=str(tmp_path / "requests"), start="pass", link="True",
                              got="sent", trouble=parts.get("trouble", "pass").replace("CRASH", repr(str(crash))))
         sockets = "for w in sys.argv:\n    'path=' in w and open(w.split('path=')[1].split(',')[0], 'w')\n"

@@ -20,7 +20,7 @@ from harness import ports, telemetry
 from harness.cores import assign
 from harness.errors import CellFailed, Unsupported
 from harness.switches import SWITCHES, find, linux
-from harness.switches.base import Await, Command, File, PortCounters, Site, Spawn, Step, cpu_mask
+from harness.switches.base import Await, Command, File, Namespace, PortCounters, Site, Spawn, Step, cpu_mask
 from harness.switches.linux_bridge import LinuxBridge
 from harness.switches.ovs import parse_counters
 from harness.switches.ovs_dpdk import OvsDpdk
@@ -41,10 +41,9 @@ OPTIONS = {key: field.default for driver in SWITCHES for key, field in driver.op
 
 def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch", cpus: int = 4,
             kind: str = "vhost-user", **options: Any) -> Site:
-    namespace = ports.namespace(folder) if kind in ports.ON_DEVICES else ""
-    sockets = () if namespace else tuple(f"{folder}/{p.name}" for p in topology.ports)
+    sockets = () if kind in ports.ON_DEVICES else tuple(f"{folder}/{p.name}" for p in topology.ports)
     return Site(f"{folder}/switch", sockets, topology, assign(range(cpus), 1, ["generator"]), prefix, 512,
-                "vsw-0-switch", options=OPTIONS | options, port_kind=kind, namespace=namespace,
+                "vsw-0-switch", options=OPTIONS | options, port_kind=kind, namespace=ports.namespace(folder),
                 build="/opt/switch/build")
 
 
@@ -101,7 +100,7 @@ def test_a_driver_can_do_at_least_p2p(driver: Any, kind: str) -> None:
 def test_a_driver_gives_steps_and_the_same_every_time(driver: Any, kind: str) -> None:
     for topology in every_topology():
         steps = steps_of(driver, site_of(topology, kind=kind))
-        assert all(isinstance(step, Command | Spawn | Await | File) for step in steps)
+        assert all(isinstance(step, Command | Spawn | Await | File | Namespace) for step in steps)
         assert steps == steps_of(driver, site_of(topology, kind=kind))
         assert all(isinstance(word, str) and word for s in steps if isinstance(s, Command | Spawn) for word in s.argv)
 
@@ -293,6 +292,16 @@ def test_a_port_is_added_only_when_its_socket_is_there() -> None:
             [path] = [w.partition("=")[2] for w in step.argv if w.startswith("options:vhost-server-path=")]
             assert path in there
     assert there == set(site.sockets)
+
+
+def test_ovs_never_meets_devices_of_another() -> None:
+    """It makes ovs-netdev and br0 whatever its ports are: the namespace is there first, and the daemon in it."""
+    for kind in OvsDpdk.ports:
+        site = site_of(build("p2p", 0, "one-way"), kind=kind)
+        steps = OvsDpdk().launch(site)
+        assert (steps[0] == Namespace(site.namespace)) == (kind == "vhost-user")
+        [daemon] = [s for s in steps if isinstance(s, Spawn) and s.name == "ovs-vswitchd"]
+        assert daemon.argv[:2] == ("nsenter", f"--net=/run/netns/{site.namespace}")
 
 
 def test_a_learning_switch_keeps_wires_apart() -> None:
