@@ -229,7 +229,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
 
 def _common_kind(cell: Cell, entries: Sequence[SwitchEntry]) -> str:
     """The kind of ports that most of the switches have, of those that the cell's guests have; of several the first."""
-    kinds = [kind for kind in ports.PORT_KINDS if not ports.unsupported(kind, cell.guest)]
+    kinds = [kind for kind in ports.PORT_KINDS if not ports.unsupported(kind, cell.guest, cell.frame_max_bytes)]
     return max(kinds, key=lambda kind: sum(kind in _driver(entry).ports for entry in entries))
 
 
@@ -242,7 +242,7 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     mine = replace(cell, id=".".join(parts), switch=entry)
     if why := traffic.unsupported(cell.traffic, cell.topology.one_holds_both_ends, bool(cell.topology.guests)):
         return replace(mine, unsupported=why)
-    if why := ports.unsupported(cell.port_kind, cell.guest):
+    if why := ports.unsupported(cell.port_kind, cell.guest, cell.frame_max_bytes):
         return replace(mine, unsupported=why)
     driver = _driver(entry)
     if cell.port_kind not in driver.ports:
@@ -305,7 +305,7 @@ def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
     macs = {port.name: programs.mac(port.peer, port.peer_port) for port in all_ports}
     cpus = {port.name: cell.cores.switch for port in all_ports} | {
         port.end: cell.cores.all_of(port.peer) for port in all_ports}
-    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, cell.frame_max_bytes, cell.queues))
+    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, cell.queues))
 
 
 def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Iterator[Peer]:
@@ -339,8 +339,8 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
     if cell.port_kind in ports.ON_DEVICES:
-        vdevs = [programs.device_vdev(cell.port_kind, i, port.end, bed.ring_size, cell.frame_max_bytes,
-                                      cell.queues) for i, port in enumerate(_held(cell, name))]
+        vdevs = [programs.device_vdev(cell.port_kind, i, port.end, bed.ring_size, cell.queues)
+                 for i, port in enumerate(_held(cell, name))]
         namespace = ports.of_peer(ports.namespace(folder), name)
         eal = (programs.wired_eal(_prefix(folder, name), *cpus, mib, vdevs) if cell.port_kind in ports.WITHOUT_HUGEPAGES
                else programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib))

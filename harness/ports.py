@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 
 from harness.switches.base import Command, File, Namespace, Step, inside
 from harness.topology import Port
-from harness.traffic import ETHERNET_BYTES, FCS_BYTES
+from harness.traffic import STANDARD_FRAME_BYTES
 
 PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "ring")     # in the order in which "auto" prefers them
 ON_DEVICES = ("af_xdp", "af_packet")
@@ -41,14 +41,19 @@ def of_peer(name: str, peer: str) -> str:
     return f"{name}-{peer}"
 
 
-def unsupported(kind: str, guest: str) -> str:
-    """Why guests of this sort have no such ports; empty if they have."""
-    vm = guest == "qemu" and kind in ON_DEVICES
-    return f"VMs have no ports of kind {kind} so far: use process guests" if vm else ""
+def unsupported(kind: str, guest: str, frame_max_bytes: int) -> str:
+    """Why guests of this sort, or frames of that size, cannot be had on such ports; empty if they can."""
+    if kind not in ON_DEVICES:
+        return ""
+    if guest == "qemu":
+        return f"VMs have no ports of kind {kind} so far: use process guests"
+    if frame_max_bytes > STANDARD_FRAME_BYTES:
+        return f"DPDK has no frames above {STANDARD_FRAME_BYTES} bytes on ports of kind {kind}: use vhost-user"
+    return ""
 
 
 def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str], cpus: Mapping[str, Sequence[int]],
-          frame_max_bytes: int, queues: int) -> list[Step]:
+          queues: int) -> list[Step]:
     """Makes the namespaces and both devices of every port. `name` is the switch's namespace; `macs`: of the peers'
     ends, by port; `cpus`: by device."""
     found: list[Step] = []
@@ -58,8 +63,7 @@ def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str]
         found += [Namespace(each), quiet]
     for mask in dict.fromkeys(map(cpu_groups, cpus.values())):
         found.append(File(_mask_file(folder, mask), mask + "\n"))
-    mtu = str(frame_max_bytes - ETHERNET_BYTES - FCS_BYTES)
-    alike = ("mtu", mtu, "numtxqueues", str(queues), "numrxqueues", str(queues))
+    alike = ("numtxqueues", str(queues), "numrxqueues", str(queues))
     for number, port in enumerate(ports):
         far = of_peer(name, port.peer)
         found.append(Command(("ip", "-n", name, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number),

@@ -11,7 +11,6 @@ from harness.traffic import STANDARD_FRAME_BYTES
 
 PROCESS_MIB = 128       # two pools of packet buffers for two ports of 1024 descriptors, twice over
 BUFFER_BYTES = 2048     # that is for buffers of this size, which hold the frames of every Ethernet
-PAGE_BYTES = 4096
 
 
 def process_mib(frame_max_bytes: int, queues: int = 1) -> int:
@@ -36,18 +35,12 @@ def virtio_user(index: int, socket: str, address: str, ring_size: int, queues: i
     return f"net_virtio_user{index},path={socket},server=1,queues={queues},queue_size={ring_size},mac={address}"
 
 
-def device_vdev(kind: str, index: int, device: str, ring_size: int, frame_max_bytes: int = STANDARD_FRAME_BYTES,
-                queues: int = 1) -> str:
+def device_vdev(kind: str, index: int, device: str, ring_size: int, queues: int = 1) -> str:
     """A network device as a port of any DPDK program, through sockets of that kind (guides/nics/af_packet.rst and
     af_xdp.rst)."""
     if kind == "af_xdp":
         return f"net_af_xdp{index},iface={device},start_queue=0,queue_count={queues}"
-    made = f"net_af_packet{index},iface={device},qpairs={queues},framecnt={ring_size}"
-    if frame_max_bytes <= STANDARD_FRAME_BYTES:
-        return made
-    # a slot holds the kernel's header and the frame, and a block of slots is a power of two of pages (packet_mmap.rst)
-    slot = 1 << (frame_max_bytes + PAGE_BYTES // 8 - 1).bit_length()
-    return f"{made},framesz={slot},blocksz={max(slot, PAGE_BYTES)}"
+    return f"net_af_packet{index},iface={device},qpairs={queues},framecnt={ring_size}"
 
 
 def host_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], vdevs: Sequence[str], mib: int = PROCESS_MIB

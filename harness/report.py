@@ -203,7 +203,8 @@ def _losses(data: Data) -> str:
     if not lost:
         return ""
     body = [[Cell(row["cell_id"], kind="name"), Cell(row["place"]),
-             *(Cell(row[key], number(row[key]), "n") for key in ("in_count", "out_count", "lost_count"))] for row in lost]
+             *(Cell(row[key], number(row[key]), "n") for key in ("in_count", "out_count", "lost_count"))]
+            for row in lost]
     table = _table(["cell", "where", "went in", "came out", "lost"], body, (2, 3, 4))
     return (f"<details><summary>Where frames were lost, over all trials of a cell: {len(lost)} places</summary>{table}"
             "</details>")

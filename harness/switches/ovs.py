@@ -2,7 +2,8 @@
 """What all datapaths of Open vSwitch have in common: a private instance with its own database, sockets and logs in the
 run's folder, so that a system's Open vSwitch is never touched, and a bridge whose OpenFlow rules join the two ports of
 each wire. It runs in a network namespace of its own also where ports are sockets: it makes devices named ovs-netdev and
-br0 in any case, and gives up if another has them (lib/dpif-netdev.c). Each datapath is a file of its own (ovs_dpdk.py, ovs_userspace.py, ovs_kernel.py).
+br0 in any case, and gives up if another has them. Each datapath is a file of its own (ovs_dpdk.py, ovs_userspace.py,
+ovs_kernel.py).
 """
 
 import os

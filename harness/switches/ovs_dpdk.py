@@ -51,7 +51,6 @@ class OvsDpdk(Ovs):
         if not site.devices:
             return ["type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}",
                     f"ofport_request={index + 1}", *mtu]
-        vdev = programs.device_vdev(site.port_kind, index, site.devices[index], site.ring_size, site.frame_max_bytes,
-                                    site.queues)
+        vdev = programs.device_vdev(site.port_kind, index, site.devices[index], site.ring_size, site.queues)
         # quoted, since ovs-vsctl splits values at commas
         return ["type=dpdk", f'options:dpdk-devargs="{vdev}"', f"ofport_request={index + 1}", *mtu]

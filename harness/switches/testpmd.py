@@ -66,7 +66,7 @@ class Testpmd:
 def _vdevs(site: Site) -> list[str]:
     """Of all ports. Client: our peers own the sockets, as for every switch."""
     if site.devices:
-        return [programs.device_vdev(site.port_kind, i, device, site.ring_size, site.frame_max_bytes, site.queues)
+        return [programs.device_vdev(site.port_kind, i, device, site.ring_size, site.queues)
                 for i, device in enumerate(site.devices)]
     return [f"net_vhost{i},iface={socket},client=1,queues={site.queues}" for i, socket in enumerate(site.sockets)]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness import bed, host, ports, proc, programs, run
+from harness import bed, host, ports, proc, run
 from harness.switches import SWITCHES
 from harness.switches.base import Command, File, Namespace, Spawn, inside
 from harness.tests.support import cells_of_text, setup_of, vswbench, write
@@ -86,11 +86,13 @@ def test_a_program_of_ours_reads_the_far_end_of_its_ports(tmp_path: Path) -> Non
         assert all(f"net_{kind}{i},iface=p{i}," in " ".join(testpmd.argv) for i in (0, 1))
 
 
-@pytest.mark.parametrize("size", [64, 1518, 1519, 3000, 9216])
-def test_a_slot_of_a_packet_socket_holds_the_frame(size: int) -> None:
-    found = dict(part.split("=") for part in programs.device_vdev("af_packet", 0, "x", 1024, size).split(",")[1:])
-    slot, block = int(found.get("framesz", 2048)), int(found.get("blocksz", 4096))
-    assert slot >= size + 128 and block % slot == 0 and block % 4096 == 0       # TPACKET2_HDRLEN and a margin
+def test_large_frames_are_for_other_ports(tmp_path: Path) -> None:
+    text = '[matrix]\ntopology = "p2p"\nport_kind = ["af_packet", "af_xdp", "vhost-user"]\nframe_bytes = [1518, 1519]'
+    for one in cells_of_text(tmp_path, text, switches=["testpmd"]):
+        refused = one.frame_bytes > 1518 and one.port_kind != "vhost-user"
+        assert bool(one.unsupported) == refused and ("1518" in one.unsupported) == refused
+    text = '[matrix]\ntopology = "p2p"\nport_kind = "auto"\nframe_bytes = 9000'
+    assert {c.port_kind for c in cells_of_text(tmp_path, text, switches=["xdp", "testpmd"])} == {"vhost-user"}
 
 
 def test_what_the_machine_lacks_for_devices_is_said_with_its_cure(tmp_path: Path,
