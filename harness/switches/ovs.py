@@ -17,8 +17,8 @@ from harness.switches.base import (Await, Check, Command, File, Namespace, Outpu
 
 BRIDGE = "br0"
 COMMAND_TIMEOUT_S = 20
-# What decides where a frame goes: `patch`: its port alone; `learning`: MAC addresses (the action NORMAL), each wire in
-# a VLAN of its own, so that chains have no loop; `openflow`: the first that matches of `rules` rules with `masks`
+# What decides where a frame goes: `patch`: its port alone; `learning`: MAC addresses (the action NORMAL), each wire
+# of several in a VLAN of its own, so that chains have no loop; `openflow`: the first that matches of `rules` rules with `masks`
 # different masks, of which the last matches all.
 FORWARDING: Mapping[str, Field] = {"forwarding": Field(str, "patch", choices=("patch", "learning", "openflow")),
                                    "rules": Field(int, 1000, low=1, high=100_000),
@@ -181,8 +181,8 @@ def _vsctl(site: Site) -> tuple[str, ...]:
 
 
 def _tag(site: Site, index: int) -> tuple[str, ...]:
-    """Of a learning bridge: the VLAN of the port's wire."""
-    if site.options["forwarding"] != "learning":
+    """Of a learning bridge with several wires: the VLAN of the port's. Tagged frames do not get into such a port."""
+    if site.options["forwarding"] != "learning" or len(site.topology.wires) == 1:
         return ()
     [number] = [k for k, wire in enumerate(site.topology.wires) if index in wire]
     return (f"tag={number + 1}",)
