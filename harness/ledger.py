@@ -79,7 +79,7 @@ def crossed(topology: Topology, flow: Flow) -> list[tuple[int, int]]:
         port = topology.ports[leave]
         if (port.peer, port.peer_port) == flow.rx or len(found) > len(topology.ports):
             return found
-        entry = ends[port.peer, port.peer_port ^ 1]     # vnf pairs its ports
+        entry = ends.get((port.peer, port.peer_port ^ 1), leave)     # vnf pairs its ports; a single one is its own pair
 
 
 def said(found: Sequence[Place]) -> str:

@@ -8,7 +8,7 @@ from harness import ledger
 from harness.ledger import Place, Traffic
 from harness.switches.base import PortCounters
 from harness.tests.support import seeded
-from harness.topology import Topology, build
+from harness.topology import Flow, Port, Topology, build
 
 
 def modelled(topology: Topology, r: Any) -> tuple[list[Traffic], list[PortCounters], Counter[tuple[int, str]]]:
@@ -63,6 +63,14 @@ def test_what_a_switch_does_not_count_is_not_known_and_not_0() -> None:
     assert [p.lost_count for p in found] == [10, None, None]
     assert ledger.places(topology, [Traffic(100, 80)], []) == []
     assert ledger.said(found) == "frames lost over all trials: 10 before the switch"
+
+
+def test_a_guest_with_one_port_sends_back_what_came() -> None:
+    ports = (Port("g1.0", "guest1", 0), Port("g2.0", "guest2", 0))
+    topology = Topology("round-trip", 0, ports, ((0, 1),), (), (Flow(("guest1", 0), ("guest1", 0)),))
+    found = ledger.places(topology, [Traffic(10, 5)], [PortCounters("g1.0", 9, 6, None), PortCounters("g2.0", 7, 8, None)])
+    assert [(p.place, p.lost_count) for p in found] == [("before g1.0", 1), ("in g1.0>g2.0", 1), ("before g2.0", 1),
+                                                       ("in g2.0>g1.0", 1), ("after g1.0", 1)]
 
 
 def test_counters_before_the_first_trial_are_taken_off() -> None:
