@@ -7,6 +7,7 @@ dropped later or not. A poller takes all of its CPU whether there are packets or
 saturating load; where the switch had time to spare all the same, it is too high and the trial says `not_saturated`.
 
 `switch_cycles_per_packet` is the switch's own count, which leaves polling in vain out and therefore holds at any load.
+It is taken from the TSC, so what others had of the switch's CPU meanwhile is in it: see `switch_running_ratio`.
 Counts of perf are of all that the worker threads do, so they too are given under saturating load only.
 
 Shares of time are taken in the middle of a trial, where there is traffic for certain; packets are counted over all of
@@ -23,16 +24,18 @@ PERF = {"core_cycles_per_packet": "cycles", "instructions_per_packet": "instruct
 SOURCES = (ALL, OWN, *PERF)         # the figures, each of which has a source
 COLUMNS = ("switch_rx_count", "switch_running_ratio", "switch_busy_ratio", "tsc_hz", *SOURCES)      # of trials.csv
 BUSY_RATIO = 0.95           # a switch that is busy for less of its time has time to spare
-FULL_RATIO = 0.01           # and so has one whose port the generator found full for less of the trial
+FULL_RATIO = 0.01           # and so has one whose port the generator found full for less of the trial,
+WAITED_RATIO = 1 - BUSY_RATIO   # or whose generator did not run for more of it
 
 
 @dataclass(frozen=True)
 class Cycles:
     """What a switch says of its own work, since its start: busy TSC cycles, without those of polling in vain, and the
-    packets that its ports received. `source`: what told it."""
+    packets that its ports received. `worker_count`: threads whose cycles these are. `source`: what told it."""
 
     busy_count: int
     packet_count: int
+    worker_count: int
     source: str
 
 
@@ -42,7 +45,8 @@ class Seen:
 
     `rx_count`: packets that the switch's ports received in the trial; `span_s`: how long that took; `running_ratio`: CPU
     seconds a second of all its workers together; `own`: its own count in the trial; `perf_hz`: events of perf per CPU
-    second; `full_ratio`: share of the trial in which the generator found the switch's port full."""
+    second; `full_ratio`: share of the trial in which the generator found the switch's port full; `waited_ratio`: and in
+    which it waited for its CPU."""
 
     saturating: bool
     span_s: float
@@ -52,6 +56,7 @@ class Seen:
     own: Cycles | None = None
     perf_hz: Mapping[str, float] = field(default_factory=dict)
     full_ratio: float | None = None
+    waited_ratio: float | None = None
     shared: bool = False            # pollers share CPUs, so that the generator does not always send
     notes: Sequence[str] = ()
 
@@ -75,7 +80,8 @@ def cost(seen: Seen) -> Cost:
     if seen.own:
         sources[OWN] = seen.own.source
         values[OWN] = seen.own.busy_count / seen.own.packet_count if seen.own.packet_count else None
-        values["switch_busy_ratio"] = seen.own.busy_count / running if running else None
+        wall = seen.span_s * seen.tsc_hz * seen.own.worker_count
+        values["switch_busy_ratio"] = seen.own.busy_count / wall if wall else None
     if seen.saturating and running and seen.rx_count:
         values[ALL] = running / seen.rx_count
         values |= {name: seen.perf_hz[event] * values[ALL] / seen.tsc_hz for name, event in PERF.items()
@@ -88,4 +94,5 @@ def _has_time(busy_ratio: float | None, seen: Seen) -> bool:
     """By its own word if it gives one, else by what the generator met."""
     if busy_ratio is not None:
         return busy_ratio < BUSY_RATIO
-    return seen.shared or seen.full_ratio is not None and seen.full_ratio < FULL_RATIO
+    full, waited = seen.full_ratio, seen.waited_ratio
+    return seen.shared or full is not None and full < FULL_RATIO or waited is not None and waited > WAITED_RATIO

@@ -64,13 +64,14 @@ class Observer:
 
     def marked(self, trial: Trial, tsc_hz: float, shared: bool) -> Trial:
         """The trial with what it cost. `shared`: pollers share CPUs."""
-        full_ns = trial.counts.get("tx_full_ns")
-        known = trial.span_s > 0 and full_ns is not None
+        def share(ns: int | None, parts: int) -> float | None:
+            return ns / 1e9 / parts / trial.span_s if ns is not None and trial.span_s else None
+
         found = cost(Seen(
             self._request.rate_pps is None, trial.span_s, tsc_hz, _difference(self._before[0], self._after[0]),
             self._running_ratio, self._own(), self._perf_hz,
-            full_ns / 1e9 / trial.direction_count / trial.span_s if known and full_ns is not None else None, shared,
-            tuple(self._notes)))
+            share(trial.counts.get("tx_full_ns"), trial.direction_count), share(trial.tester.get("run_delay_ns"), 1),
+            shared, tuple(self._notes)))
         return replace(trial, cost=found, flags=(*trial.flags, *found.flags))
 
     # -- parts of it ---------------------------------------------------------------------------------------------
@@ -124,7 +125,8 @@ class Observer:
         before, after = self._before[1], self._after[1]
         if before is None or after is None:
             return None
-        return Cycles(after.busy_count - before.busy_count, after.packet_count - before.packet_count, after.source)
+        return Cycles(after.busy_count - before.busy_count, after.packet_count - before.packet_count,
+                      after.worker_count, after.source)
 
 
 def _difference(before: int | None, after: int | None) -> int | None:

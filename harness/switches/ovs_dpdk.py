@@ -118,7 +118,8 @@ def parse_cycles(text: str) -> Cycles:
              if who != "main thread"]
     if not found or any(packets is None or cycles is None and packets > 0 for packets, cycles in found):
         raise CellFailed(f"ovs-appctl gave something else than the cycles of PMD threads: {text[:80]!r}")
-    return Cycles(sum(cycles or 0 for _, cycles in found), sum(packets or 0 for packets, _ in found), PMD_STATS[0])
+    busy, packets = sum(cycles or 0 for _, cycles in found), sum(packets or 0 for packets, _ in found)
+    return Cycles(busy, packets, len(found), PMD_STATS[0])
 
 
 def _stat(body: str, name: str) -> int | None:

@@ -210,7 +210,7 @@ class Answering:
     def __init__(self, **answers: Any) -> None:
         self.answers, self.asked = answers, []       # type: ignore[var-annotated]
 
-    def request(self, cmd: str, timeout_s: float, **arguments: Any) -> Any:
+    def request(self, cmd: str, timeout_s: float, meanwhile: Any = None, **arguments: Any) -> Any:
         self.asked.append((cmd, arguments))
         return self.answers[cmd]
 
