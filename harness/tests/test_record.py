@@ -101,7 +101,7 @@ def test_units_stand_in_every_name_of_a_quantity(rec: Record) -> None:
                      "nf", "direction", "port_kind", "accel", "metric", "status", "flags", "scenario", "reason",
                      "traffic", "cpu", "goal"}
             assert column in plain | words or column.endswith(("_pps", "_bps", "_ns", "_s", "_bytes", "_ratio",
-                                                               "_count")), column
+                                                               "_count", "_hz", "_per_packet")), column
 
 
 # ---- RFC 4180 ------------------------------------------------------------------------------------------------------
