@@ -3,8 +3,11 @@
 the generator's ceiling, and a run that needs neither root nor hugepages.
 """
 
+from collections.abc import Mapping
+
 from harness.cost import Cycles
 from harness.errors import Unsupported
+from harness.schema import Field
 from harness.switches.base import Check, Output, PortCounters, Site, Step
 
 
@@ -12,6 +15,7 @@ class Null:
     name = "null"
     ports = ("ring",)
     hugepages_mib = 0
+    options: Mapping[str, Field] = {}
 
     def check(self, prefix: str) -> Check:
         return Check(version="wire")

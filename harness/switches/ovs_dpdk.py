@@ -11,6 +11,7 @@ import re
 
 from harness.cost import Cycles
 from harness.errors import CellFailed
+from harness.schema import Field
 from harness.switches.base import Await, Check, Command, Output, PortCounters, Site, Spawn, Step, cpu_mask, said_by
 
 BRIDGE = "br0"
@@ -23,6 +24,8 @@ class OvsDpdk:
     name = "ovs-dpdk"
     ports = ("vhost-user",)
     hugepages_mib = SOCKET_MEM_MIB
+    # the lookups in front of the classifier (Documentation/topics/dpdk/bridge.rst)
+    options = {"emc": Field(bool, True), "smc": Field(bool, False)}
 
     def check(self, prefix: str) -> Check:
         needed = [_daemon(prefix), f"{prefix}/sbin/ovsdb-server", f"{prefix}/bin/ovs-vsctl", f"{prefix}/bin/ovs-ofctl",
@@ -49,6 +52,8 @@ class OvsDpdk:
             "pmd-cpu-mask": cpu_mask(site.cores.switch),
             "dpdk-extra": f"--in-memory --single-file-segments --no-pci --file-prefix={site.file_prefix}",
         }
+        config |= {} if site.options["emc"] else {"emc-insert-inv-prob": "0"}
+        config |= {"smc-enable": "true"} if site.options["smc"] else {}
         settings = tuple(f'other_config:{key}="{value}"' for key, value in config.items())
         database = site.path("conf.db")
         return [
