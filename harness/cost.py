@@ -43,8 +43,8 @@ class Cycles:
 class Seen:
     """What was seen. None: it could not be.
 
-    `rx_count`: packets that the switch's ports received in the trial; `span_s`: how long that took; `running_ratio`: CPU
-    seconds a second of all its workers together; `own`: its own count in the trial; `perf_hz`: events of perf per CPU
+    `rx_count`: packets that the switch's ports received in the trial; `span_s`: how long that took; `running_ratio`:
+    CPU seconds a second of all its workers together; `own`: its own count in the trial; `perf_hz`: events of perf per CPU
     second; `full_ratio`: share of the trial in which the generator found the switch's port full; `waited_ratio`: and in
     which it waited for its CPU."""
 

@@ -45,7 +45,8 @@ class Observer:
         self._before = self._counted()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, why: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, why: BaseException | None,
+                 trace: TracebackType | None) -> None:
         try:
             if kind is None:
                 self._after = self._counted()

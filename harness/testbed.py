@@ -214,8 +214,8 @@ class Testbed:
     def _measure_here(self, request: Request, flows: Sequence[Flow], meanwhile: Callable[[], None]) -> "_Counted":
         """Sender and receiver are one process."""
         reply = self._channel(flows[0].tx[0]).request(
-            "trial", request.duration_s + request.drain_s + ANSWER_S, meanwhile, epoch=self._epoch, duration_s=request.duration_s,
-            drain_s=self._silence_s(request), drain_max_s=request.drain_s + DRAIN_MAX_S,
+            "trial", request.duration_s + request.drain_s + ANSWER_S, meanwhile, epoch=self._epoch,
+            duration_s=request.duration_s, drain_s=self._silence_s(request), drain_max_s=request.drain_s + DRAIN_MAX_S,
             streams=[self._stream(flow, request, True) for flow in flows], **self._options(request))
         return _Counted(reply, [s["meter"] for s in reply["streams"]], _missed(reply), reply["drained"])
 

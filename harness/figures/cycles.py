@@ -6,7 +6,7 @@ from harness.figures.data import Data
 from harness.figures.throughput import bars
 
 CYCLES = Measure("cycles_per_packet", ("", "1", "cycles/packet", "cycles"), "a number of cycles", 1.0,
-                 "cycles per packet", "TSC cycles of CPU time that the switch's workers had per packet that its ports "
+                 "cycles per packet", "CPU time of the switch's workers, in TSC cycles, per packet that its ports "
                  "received, under saturating load; in trials of their own", is_rate=False)
 
 
