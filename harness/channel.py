@@ -39,8 +39,10 @@ class Channel:
         self._buffer = b""
         self._next_id = 0
 
-    def request(self, cmd: str, timeout_s: float, **arguments: Any) -> Mapping[str, Any]:
-        """Send a request and give its reply. CellFailed on a refusal, a time-out, or a dead peer."""
+    def request(self, cmd: str, timeout_s: float, meanwhile: Callable[[], None] = lambda: None, **arguments: Any
+                ) -> Mapping[str, Any]:
+        """Send a request and give its reply; `meanwhile` is done in between. CellFailed on a refusal, a time-out, or a
+        dead peer."""
         self._next_id += 1
         line = json.dumps({"id": self._next_id, "cmd": cmd, **arguments}) + "\n"
         try:
@@ -48,6 +50,7 @@ class Channel:
         except OSError as error:
             self._alive(EXIT_S)
             raise CellFailed(f"{self.who}: control channel broken: {error}") from None
+        meanwhile()
         reply = self._next(timeout_s, f"answer to '{cmd}'", lambda o: o.get("id") == self._next_id)
         if not reply.get("ok"):
             raise CellFailed(f"{self.who} refused '{cmd}': {reply.get('error', 'no reason given')}")

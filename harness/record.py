@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness import cost
 from harness.blocks import Turn
 from harness.errors import CannotRun
 from harness.plan import Cell
@@ -33,7 +34,7 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
           "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns",
-          "reorder_extent_max_count")
+          "reorder_extent_max_count", *cost.COLUMNS)
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
            "scenario", "reason", "traffic", "block", "goal")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
@@ -198,7 +199,7 @@ def _more(trial: Trial) -> dict[str, Any]:
         "voluntary_switches_count": trial.tester.get("voluntary_switches"),
         "imissed_count": trial.tester.get("imissed"), "ierrors_count": trial.tester.get("ierrors"),
         "rx_nombuf_count": trial.tester.get("rx_nombuf"), "idle_ratio": trial.tester.get("idle_ratio"),
-        "cpu": trial.tester.get("cpu"),
+        "cpu": trial.tester.get("cpu"), **(trial.cost.values if trial.cost else {}),
     }
 
 

@@ -193,6 +193,7 @@ class _Job:
     done: resume.Done = frozenset()     # turns that an earlier start of this run has finished
     known: dict[str, dict[int, Outcome]] = field(default_factory=dict)     # by cell and block
     accels: dict[str, str] = field(default_factory=dict)                    # by cell, as it was measured
+    said: set[str] = field(default_factory=set)     # notes, each once a run
 
     def all_turns(self, outcomes: list[Outcome]) -> None:
         """Measure one turn after the other; when all blocks of a cell are done, its outcome is added to `outcomes`."""
@@ -274,6 +275,12 @@ class _Job:
         except CellFailed as why:
             self.say(f"    no counters of the switch: {why}")
 
+    def _say_once(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            if note not in self.said:
+                self.say(f"    {note}")
+        self.said.update(notes)
+
     def _search(self, cell: Cell, version: str, testbed: Any, steps: search.Steps) -> list[Result]:
         """Drive the search: every trial is on disk before the next one starts."""
         try:
@@ -283,6 +290,7 @@ class _Job:
                 trial = testbed.measure(request)
                 self.traffic_s += request.duration_s
                 self.record.trial(cell, version, testbed.accel(), trial)
+                self._say_once(trial.cost.notes if trial.cost else ())
                 request = steps.send(trial)
         except StopIteration as done:
             results: list[Result] = done.value
@@ -325,6 +333,8 @@ def describe(outcome: Outcome) -> str:
             text += f", {r.metric.removesuffix('_pps')} {r.value / 1e6:.3f}"
         if r.metric.startswith("latency_p50_ns@") and r.value is not None:
             text += f", p50 {r.value / 1e3:.1f} us at {r.metric.partition('@')[2]}"
+        if r.metric == "cycles_per_packet" and r.value is not None:
+            text += f", {r.value:.0f} cycles per packet"
     text += f"; {outcome.traffic_s:.0f} s of traffic in {outcome.wall_s:.0f} s" if outcome.wall_s >= 1 else ""
     return text + (f"  [{', '.join(outcome.flags)}]" if outcome.flags else "")
 

@@ -61,13 +61,18 @@ LATENCY = {
     "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
 }
+TELEMETRY = {
+    "trials": Field(int, 0, low=0, high=1000),
+    "trial_s": Field(float, 1.0, low=0.1, high=3600),
+    "at_rplus": Field(float, (), low=0.0001, high=2.0, many=True),
+}
 REPEAT = {
     "blocks": Field(int, 1, low=1, high=BLOCKS_MAX),
     "order": Field(str, "shuffled", choices=("shuffled", "abba")),
     "seed": Field(int, 1, low=0, high=2**63 - 1),
     "anchor": Field(bool, True),
 }
-TABLES = ("matrix", "search", "latency", "repeat")
+TABLES = ("matrix", "search", "latency", "telemetry", "repeat")
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
         raise BadInput(f"{where}: key 'name' must be a word of at most {NAME_MAX} letters, digits, '-' and '_', "
                        f"not {name!r}")
     matrix = check_table(f"{where}: [matrix]", table.get("matrix", {}), MATRIX)
-    search = _search(where, table.get("search", {}), table.get("latency", {}))
+    search = _search(where, table)
     _check_matrix(where, matrix)
     sent = _traffic(where, table, matrix, folder)
     _check_search(where, table, search, sent)
@@ -151,15 +156,15 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
     return Scenario(name, where, matrix, search, sent, Repeat(**repeat))
 
 
-def _search(where: str, table: Any, latency_table: Any) -> Search:
-    here = f"{where}: [search]"
+def _search(where: str, whole: Mapping[str, Any]) -> Search:
+    here, table = f"{where}: [search]", whole.get("search", {})
     named = {key: value for key, value in table.items() if key == "kind"} if isinstance(table, Mapping) else table
     kind = searches.find(check_table(here, named, {"kind": SEARCH["kind"]})["kind"])
     fields = {key: replace(f, default=kind.defaults.get(key, f.default)) for key, f in SEARCH.items()}
     checked = check_table(here, table, fields | kind.fields)
-    latency = check_table(f"{where}: [latency]", latency_table, LATENCY)
-    return Search(**{key: checked[key] for key in SEARCH}, **{f"latency_{key}": latency[key] for key in LATENCY},
-                  options=kind.options(here, checked))
+    more = {f"{name}_{key}": value for name, fields in (("latency", LATENCY), ("telemetry", TELEMETRY))
+            for key, value in check_table(f"{where}: [{name}]", whole.get(name, {}), fields).items()}
+    return Search(**{key: checked[key] for key in SEARCH}, **more, options=kind.options(here, checked))
 
 
 def _traffic(where: str, table: Mapping[str, Any], matrix: Mapping[str, Any], folder: Path) -> Traffic | None:
@@ -172,6 +177,12 @@ def _check_search(where: str, table: Mapping[str, Any], search: Search, sent: Tr
     own_timing = bool(sent and sent.replay and sent.replay.timing == "original")
     kind = searches.find(search.kind)
     _check_latency(f"{where}: [latency]", search)
+    if search.telemetry_at_rplus and not search.telemetry_trials:
+        raise BadInput(f"{where}: [telemetry]: key 'at_rplus' has a meaning only with trials = 1 or more: set that, or "
+                       "take it out")
+    if search.telemetry_trials and own_timing:
+        raise BadInput(f"{where}: [telemetry]: key 'trials' needs a load that saturates, but a file that is replayed "
+                       "with timing = \"original\" has its own: take [telemetry] out, or set timing = \"rate\"")
     where = f"{where}: [search]"
     if not kind.given_rates and search.rate_pps:
         raise BadInput(f"{where}: key 'rate_pps' has a meaning only with kind = \"fixed\" or \"soak\": take it out, or "

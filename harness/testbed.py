@@ -6,8 +6,8 @@
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import Any
 from harness import traffic, trial
 from harness.channel import Channel
 from harness.guest import RunningPeer
+from harness.observe import Observer
 from harness.plan import Cell, Setup
 from harness.proc import Process, run_command, wait_until
 from harness.switches import find
-from harness.switches.base import Await, Command, File, PortCounters, Spawn, Step
+from harness.switches.base import Await, Command, Driver, File, PortCounters, Spawn, Step
 from harness.topology import Flow
 from harness.trial import Direction, Request, Trial
 
@@ -118,10 +119,12 @@ class Testbed:
         self._measured += 1
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         flows = self.cell.topology.flows
-        if self.cell.topology.one_holds_both_ends:
-            counted = self._measure_here(request, flows)
-        else:
-            counted = self._measure_apart(request, flows[0])
+        with self._observer(request) as seen:
+            meanwhile = seen.window if seen else lambda: None
+            if self.cell.topology.one_holds_both_ends:
+                counted = self._measure_here(request, flows, meanwhile)
+            else:
+                counted = self._measure_apart(request, flows[0], meanwhile)
         self._settle(request.settle_s)
         for process in self._processes():
             process.check_alive()
@@ -131,10 +134,17 @@ class Testbed:
                       with_latency=self.cell.has_latency, sender=stream)
             for stream, meter in zip(reply["streams"], counted.meters)]
         self._received = [d.meter["received_count"] for d in directions]
-        return trial.make(request, started, reply["tx_span_s"], directions, missed=counted.missed,
+        made = trial.make(request, started, reply["tx_span_s"], directions, missed=counted.missed,
                           clock_error_ppm=reply["clock_error_ppm"], drained=counted.drained,
                           cell_flags=self.flags() if flags is None else flags, loops=reply["workers"],
                           steal_ns=reply.get("steal_ns"), interval_s=self._interval_s(request))
+        return seen.marked(made, self.peers[flows[0].tx[0]].tsc_hz, self.cell.cores.oversubscribed) if seen else made
+
+    def _observer(self, request: Request) -> AbstractContextManager[Observer | None]:
+        """Of a telemetry trial."""
+        if not request.telemetry:
+            return nullcontext()
+        return Observer(self._driver(), self.setup.site, self._output, self.switch, request, self.logs)
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""
@@ -201,22 +211,22 @@ class Testbed:
             "learn", ANSWER_S, epoch=self._epoch, count=self.cell.traffic.learning_count,
             streams=[self._stream(flow, Request(PROBE, PROBE_PPS, 0.05), True) for flow in flows])
 
-    def _measure_here(self, request: Request, flows: Sequence[Flow]) -> "_Counted":
+    def _measure_here(self, request: Request, flows: Sequence[Flow], meanwhile: Callable[[], None]) -> "_Counted":
         """Sender and receiver are one process."""
         reply = self._channel(flows[0].tx[0]).request(
-            "trial", request.duration_s + request.drain_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
-            drain_s=self._silence_s(request), drain_max_s=request.drain_s + DRAIN_MAX_S,
+            "trial", request.duration_s + request.drain_s + ANSWER_S, meanwhile, epoch=self._epoch,
+            duration_s=request.duration_s, drain_s=self._silence_s(request), drain_max_s=request.drain_s + DRAIN_MAX_S,
             streams=[self._stream(flow, request, True) for flow in flows], **self._options(request))
         return _Counted(reply, [s["meter"] for s in reply["streams"]], _missed(reply), reply["drained"])
 
-    def _measure_apart(self, request: Request, flow: Flow) -> "_Counted":
+    def _measure_apart(self, request: Request, flow: Flow, meanwhile: Callable[[], None]) -> "_Counted":
         """The receiver is a meter elsewhere."""
         meter = self._channel(flow.rx[0])
         meter.request("arm", ANSWER_S, epoch=self._epoch, flows=self.cell.flows, **self._arming(request))
         options = {key: value for key, value in self._options(request).items() if key != "ipdv"}
         reply = self._channel(flow.tx[0]).request(
-            "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s, drain_s=0,
-            streams=[self._stream(flow, request, False)], **options)
+            "trial", request.duration_s + ANSWER_S, meanwhile, epoch=self._epoch, duration_s=request.duration_s,
+            drain_s=0, streams=[self._stream(flow, request, False)], **options)
         settled = meter.request("settle", request.drain_s + ANSWER_S, silence_s=self._silence_s(request),
                                 max_s=request.drain_s + DRAIN_MAX_S)
         seen = meter.request("read", ANSWER_S)
@@ -236,9 +246,16 @@ class Testbed:
 
     def counters(self) -> list[PortCounters]:
         """The switch's own counters, empty where it has none."""
+        return self._driver().counters(self.setup.site, self._output)
+
+    def _driver(self) -> Driver:
         driver = find(self.cell.switch.driver)
         assert driver
-        return driver.counters(self.setup.site, lambda argv: run_command(argv, self.logs / "commands.log"))
+        return driver
+
+    def _output(self, argv: Sequence[str]) -> str:
+        """Of a control command of the switch."""
+        return run_command(argv, self.logs / "commands.log")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import stats
+from harness.cost import Cost
 from harness.stats import Histogram
 
 CLOCK_LIMIT_PPM = 100.0     # RFC 9971 has none; above this rates and latencies are off by more than 0.01 %
@@ -47,6 +48,9 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "crossed_flows": ("frames of one flow came in at several receive queues, so that its duplicates and reordering "
                       "cannot be told",
                       "use one receive queue, or flow_fields that the port spreads by"),
+    "not_saturated": ("the switch had time to spare under saturating load, so that cycles per packet and perf's counts "
+                      "hold polling in vain: they are upper bounds",
+                      "take switch_cycles_per_packet, give generator and guests faster CPUs of their own"),
     "repeated": ("a trial was invalid and was made again", "see the flags of the invalid one in trials.csv"),
     "irregular": ("the search has no lower or no upper bound, or they are further apart than its width",
                   "see the flags beside it; let min_pps and max_pps lie further apart, raise search_max_s"),
@@ -81,6 +85,7 @@ class Request:
     drain_s: float = 0.0        # the silence that ends it, where that is to be longer than the cell needs
     settle_s: float = 0.0       # a wait behind it, before the next one
     attempt: int = 1            # above 1: the one before was invalid
+    telemetry: bool = False     # the testbed is to see what it costs the switch
 
 
 # Histograms of a trial beside latency: who has them, the meter of a stream or its sender. `replay_gap_error` is how far
@@ -128,6 +133,7 @@ class Trial:
     series: Sequence[Point] = ()
     tx_span_s: float = 0.0          # from the start to the last frame that was sent
     direction_count: int = 1
+    cost: Cost | None = None        # of trials of telemetry
 
     @property
     def bins(self) -> stats.Bins:
@@ -154,6 +160,11 @@ class Trial:
         """Packet delay variation: the quantile above the smallest latency (RFC 5481 section 4.2)."""
         value = self.latency_ns(q)
         return None if value is None or self.latency_min_ns is None else value - self.latency_min_ns
+
+    @property
+    def span_s(self) -> float:
+        """What rx_pps is taken over."""
+        return self.received_count / self.direction_count / self.rx_pps if self.rx_pps else self.tx_span_s
 
     @property
     def back_to_back_ratio(self) -> float | None:

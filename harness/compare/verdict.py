@@ -24,7 +24,7 @@ from harness.results import Value
 
 MARGIN = 0.02               # differences up to this do not matter, unless told otherwise
 BLOCKS = 14                 # the fewest that meet figure 2 of `make bench-search`
-CAPPING = ("lower_bound", "generator_limited", "capped")    # flags: the tester, not the switch, set the value
+CAPPING = ("lower_bound", "generator_limited", "capped", "not_saturated")    # flags: the tester, not the switch, set the value
 MORE_MAX = 1000             # above this the number of further blocks is no help
 FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE, CAPPED = "faster", "slower", "equivalent", "inconclusive", "capped"
 BOOTSTRAPS, BOOTSTRAP_SEED = 9999, 1
@@ -82,9 +82,9 @@ class Row:
 
 
 def better(metric: str) -> str:
-    """"higher" for rates and bursts; "lower" for latency, loss and cycles."""
-    low = ("latency", "loss", "pdv", "ipdv", "cycles", "departure_gap")
-    return "lower" if metric.startswith(low) or "_loss_" in metric else "higher"
+    """"higher" for rates and bursts; "lower" for latency, loss, and what a packet costs."""
+    low = ("latency", "loss", "pdv", "ipdv", "departure_gap")
+    return "lower" if metric.startswith(low) or "_loss_" in metric or "_per_packet" in metric else "higher"
 
 
 def judge(pairs: Sequence[Pair], margin: float = MARGIN, cross_check: bool = True) -> list[Row]:

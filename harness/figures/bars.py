@@ -21,6 +21,7 @@ MARKS = (                   # flag, mark, what the footer says
     ("tcg", "\N{DAGGER}", "TCG: the guest's CPU was emulated, without KVM"),
     ("generator_limited", "\N{DOUBLE DAGGER}", "generator-limited: the switch may do more"),
     ("lower_bound", ">", "lower bound: near the tester's own ceiling"),
+    ("not_saturated", "<", "upper bound: the switch had time to spare"),
     ("capped", "\N{GREATER-THAN OR EQUAL TO}", "capped: the highest load that could be offered was carried"),
     ("irregular", "?", "irregular: the search did not find both of its bounds"),
     ("unstable", "~", "unstable: the machine disturbed the measurement"),

@@ -10,6 +10,7 @@ from harness.search import b2b, bswlv, fixed, mlr, rfc2544, rplus, soak, sweep
 from harness.search.base import Found, Kind, Result, Steps, flagged
 from harness.search.latency import latency
 from harness.search.settings import Search
+from harness.search.telemetry import telemetry
 from harness.trial import Request, Trial
 
 SEARCHES: tuple[Kind, ...] = tuple(module.KIND for module in (rplus, fixed, mlr, rfc2544, bswlv, b2b, sweep, soak))
@@ -29,7 +30,7 @@ def headline(search: Search) -> tuple[str, str]:
 
 def run(search: Search, with_latency: bool) -> Steps:
     """The search of a scenario: warm-up, R+ where it is needed, the search itself, latency where sender and receiver
-    have one clock. Invalid trials are repeated, for being invalid only, never for what they measured."""
+    have one clock, telemetry where it is asked for. Invalid trials are repeated, for being invalid only, never for what they measured."""
     return (yield from _disciplined(search, _all(search, with_latency)))
 
 
@@ -63,12 +64,15 @@ def _all(search: Search, with_latency: bool) -> Steps:
         yield Request("warmup", given, search.warmup_s)
     found = Found()
     measured, stable = None, True
-    if kind.needs_rplus(search) or (with_latency_trials and search.latency_at_rplus) or search.stability_trials:
+    fractions = (with_latency_trials and search.latency_at_rplus
+                 or search.telemetry_trials and search.telemetry_at_rplus)
+    if kind.needs_rplus(search) or fractions or search.stability_trials:
         measured, stable = yield from _rplus(search, found)
     more = yield from kind.find(search, measured, with_latency)
     results = found.results + more.results
     if with_latency_trials:
         results += yield from latency(search, found.rates | more.rates)
+    results += yield from telemetry(search, found.rates)
     return results if stable else flagged(results, "unstable")
 
 

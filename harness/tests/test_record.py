@@ -5,12 +5,14 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import record
+from harness.cost import COLUMNS, Seen, cost
 from harness.plan import Cell
 from harness.record import Record, Table
 from harness.search import Result
@@ -99,7 +101,7 @@ def test_units_stand_in_every_name_of_a_quantity(rec: Record) -> None:
                      "nf", "direction", "port_kind", "accel", "metric", "status", "flags", "scenario", "reason",
                      "traffic", "cpu", "goal"}
             assert column in plain | words or column.endswith(("_pps", "_bps", "_ns", "_s", "_bytes", "_ratio",
-                                                               "_count")), column
+                                                               "_count", "_hz", "_per_packet")), column
 
 
 # ---- RFC 4180 ------------------------------------------------------------------------------------------------------
@@ -205,13 +207,22 @@ def test_what_came_later_stands_in_the_last_columns_and_in_tables_of_its_own(rec
         "departure_gap_p50_ns": "1000", "departure_gap_p99_ns": "1000", "back_to_back_ratio": "0.0",
         "run_delay_ns": "7", "steal_ns": "", "voluntary_switches_count": "8", "imissed_count": "0", "ierrors_count": "",
         "rx_nombuf_count": "", "idle_ratio": "0.5", "cpu": "1", "replay_gap_error_p50_ns": "",
-        "replay_gap_error_p99_ns": "", "reorder_extent_max_count": ""}
+        "replay_gap_error_p99_ns": "", "reorder_extent_max_count": "", **dict.fromkeys(COLUMNS, "")}
     assert {(r["kind"], r["bin_low_ns"], r["count"]) for r in rows_of(rec.folder / "histograms.csv")} == {
         ("latency_intended", "150", "2000"), ("ipdv", "3", "2000"), ("departure_gap", "1000", "2000"),
         ("lateness", "1", "2000")}
     assert rows_of(rec.folder / "series.csv") == [{
         "trial_id": row["trial_id"], "stream": "0", "time_s": "0", "sent_count": "2000", "received_count": "2000",
         "received_bytes": "120000"}]
+
+
+def test_what_packets_cost_stands_behind_them(rec: Record, cell: Cell) -> None:
+    seen = replace(made([direction(9, 9)], phase="telemetry"), cost=cost(Seen(True, 1.0, 2e9, 8, 1.0)))
+    rec.trial(cell, "1.0", "", seen)
+    [row] = rows_of(rec.folder / "trials.csv")
+    assert {key: row[key] for key in COLUMNS if row[key]} == {
+        "switch_rx_count": "8", "switch_running_ratio": "1.0", "tsc_hz": "2000000000.0",
+        "cycles_per_packet": "250000000.0"}
 
 
 def test_the_traffic_of_a_cell_stands_in_its_rows(rec: Record, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ first = "/c1/" in os.environ["RUNTIME_DIRECTORY"] + "/"
 log = open({log!r}, "a")
 if first:
     {start}
-say(event="ready", version="fake")
+say(event="ready", version="fake", tsc_hz=2000000000)
 for line in sys.stdin:
     q = json.loads(line)
     log.write(line)
@@ -90,7 +90,7 @@ trial_s = 0.1
 def measured(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Measures two cells with a fake pktgen in which these parts are replaced."""
     def measure(trouble: str = "pass", start: str = "pass", link: str = "True",
-                got: str = "sent * 9 // 10", cells: str = TWO_CELLS) -> tuple[list[Outcome], Path]:
+                got: str = "sent * 9 // 10", cells: str = TWO_CELLS, say: Any = lambda line: None) -> tuple[list[Outcome], Path]:
         build = tmp_path / "build"
         text = PKTGEN.format(python=sys.executable, log=str(tmp_path / "requests"), trouble=trouble, start=start,
                              link=link,
@@ -103,7 +103,7 @@ def measured(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(testbed, "PROBE_S", 0.4)
         monkeypatch.setattr(guest, "PROGRAM_READY_S", 1.0)
         folder, outcomes = run.run("t", cells_of_text(tmp_path, cells), bed.load(None), tmp_path / "results",
-                                   lambda line: None, {})
+                                   say, {})
         assert processes_of(runtime) == []
         return outcomes, folder
     return measure
@@ -126,6 +126,19 @@ def test_every_trial_has_an_epoch_of_its_own_and_the_frames_of_its_cell(measured
         assert len(epochs) == 4 and len(set(epochs)) == 4 and 0 not in epochs   # a probe, two trials, latency
     assert {len(t["streams"]) for t in trials} == {2}
     assert all([(s["tx"], s["rx"]) for s in t["streams"]] == [(0, 1), (1, 0)] for t in trials)
+
+
+def test_a_switch_without_threads_is_said_once_and_costs_nothing(measured: Any) -> None:
+    said: list[str] = []
+    outcomes, folder = measured(cells=TWO_CELLS + "[telemetry]\ntrials = 2\ntrial_s = 0.1\n", say=said.append)
+    assert [o.status for o in outcomes] == ["ok", "ok"]
+    assert not [r.metric for o in outcomes for r in o.results if "per_packet" in r.metric]
+    assert len([line for line in said if "telemetry of null: none of its threads" in line]) == 1
+    with (folder / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["phase"] for r in rows] == 2 * ["rplus", "rplus", "latency@0.50rplus", "telemetry", "telemetry"]
+    assert {r["tsc_hz"] for r in rows if r["phase"] == "telemetry"} == {"2000000000.0"}
+    assert {(r["tsc_hz"], r["cycles_per_packet"]) for r in rows if r["phase"] != "telemetry"} == {("", "")}
 
 
 # ---- traffic -------------------------------------------------------------------------------------------------------
@@ -197,7 +210,7 @@ class Answering:
     def __init__(self, **answers: Any) -> None:
         self.answers, self.asked = answers, []       # type: ignore[var-annotated]
 
-    def request(self, cmd: str, timeout_s: float, **arguments: Any) -> Any:
+    def request(self, cmd: str, timeout_s: float, meanwhile: Any = None, **arguments: Any) -> Any:
         self.asked.append((cmd, arguments))
         return self.answers[cmd]
 
