@@ -98,7 +98,8 @@ def marked(calibration: Calibration | None, cell: Cell, results: Sequence[Result
     """
     if calibration is None or cell.topology.name != "p2p" or cell.replays:
         return list(results)
-    ceiling = calibration.ceiling_pps(cell.port_kind, cell.direction, cell.frame_bytes)
+    direction = "two-way" if cell.direction == "two-way" else "one-way"     # the tester's ends are alike
+    ceiling = calibration.ceiling_pps(cell.port_kind, direction, cell.frame_bytes)
     return [replace(r, flags=(*r.flags, "lower_bound"))
             if ceiling and r.metric in CEILED and r.value and r.value * CEILING_RATIO >= ceiling else r
             for r in results]
