@@ -89,6 +89,11 @@ def way(name: str, direction: str) -> str:
     return "round trip" if name in ROUND_TRIPS else direction
 
 
+def ceiling_direction(direction: str) -> str:
+    """The one of which a calibration tells what the tester itself can do: its ends are alike."""
+    return "two-way" if direction == "two-way" else "one-way"
+
+
 def _physical(k: int) -> Port:
     return Port(f"p{k}", GENERATOR, k)
 
