@@ -271,7 +271,8 @@ def test_guests_run_what_their_topology_needs() -> None:
 
 def test_the_direction_changes_the_traffic_and_never_the_wires() -> None:
     for name in ("p2p", "p2v", "v2v", "loopback"):
-        there, back, both = (topology.build(name, 2 * (name == "loopback"), d) for d in ("one-way", "reverse", "two-way"))
+        length = 2 if name == "loopback" else 0
+        there, back, both = (topology.build(name, length, d) for d in ("one-way", "reverse", "two-way"))
         assert (there.ports, there.wires) == (back.ports, back.wires) == (both.ports, both.wires)
         assert both.flows == there.flows + back.flows
         assert [(f.tx, f.rx) for f in back.flows] == [(f.rx, f.tx) for f in there.flows]

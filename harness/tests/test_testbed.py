@@ -277,7 +277,7 @@ def test_of_two_way_traffic_each_end_is_asked_for_its_part(guest_kind: str, late
     assert arms[0]["epoch"] == arms[1]["epoch"] and arms[0]["duration_s"] == arms[1]["duration_s"] == 1.0
     assert [[(s["tx"], s["rx"]) for s in asked["streams"]] for asked in arms] == [[(0, None), (None, 0)],
                                                                                  [(None, 0), (0, None)]]
-    without_ports = [[{k: v for k, v in s.items() if k not in ("tx", "rx")} for s in asked["streams"]] for asked in arms]
+    without_ports = [[{k: v for k, v in s.items() if k not in ("tx", "rx")} for s in a["streams"]] for a in arms]
     assert without_ports[0] == without_ports[1]
     assert [s["dst_mac"] for s in without_ports[0]] == ["02:76:73:77:01:00", "02:76:73:77:00:00"]
 
