@@ -498,7 +498,7 @@ def test_plan_prints_every_cell_and_starts_nothing(capsys: pytest.CaptureFixture
     monkeypatch.setattr(subprocess, "Popen", None)
     assert cli.main(["plan", str(QUICK)]) == 0
     out = capsys.readouterr().out
-    assert out.count("\n# ") == 32 and "# 32 cells; about" in out
+    assert out.count("\n# ") == 36 and "# 36 cells; about" in out
     for word in ("ovs-vswitchd", "dpdk-testpmd", "qemu-system", "pktgen", "meter", "vnf", "add-flow"):
         assert word in out
 
@@ -506,7 +506,7 @@ def test_plan_prints_every_cell_and_starts_nothing(capsys: pytest.CaptureFixture
 def test_plan_as_json_has_every_cell_and_its_setup(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "--json", str(QUICK), "--switch", "testpmd", "--switch", "null"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert len(rows) == 32
+    assert len(rows) == 36
     for row in rows:
         assert (row["setup"] is None) == bool(row["cell"]["unsupported"]) == (row["cell"]["switch"]["name"] == "null")
 
