@@ -253,8 +253,8 @@ def _traffic(cell: Cell) -> str:
     """What is sent in each direction, at a rate that the search will choose; the file's keys before it."""
     assert cell.traffic
     rate_pps = (cell.search.rate_pps or (1.0,))[0]
-    streams = [traffic.stream(cell.traffic, cell.frame_bytes, cell.flows, rate_pps, back=bool(i))
-               for i in range(len(cell.topology.flows))]
+    streams = [traffic.stream(cell.traffic, cell.frame_bytes, cell.flows, rate_pps, back=flow.back)
+               for flow in cell.topology.flows]
     asked = [json.dumps({key: value for key, value in s.items() if key != "rate_pps"}) for s in streams]
     return "\n".join([f"traffic {cell.traffic.label}: {cell.traffic.text}",
                       *(f"  direction {i}: {text}" for i, text in enumerate(asked))])

@@ -52,7 +52,7 @@ class Cell:
 
     @property
     def chain_length(self) -> int:
-        """Number of nfs in the path; 0 for p2p, p2v and v2v."""
+        """Number of nfs in the chain; 0 where there is no loopback."""
         return self.topology.chain_length
 
     @property
@@ -84,7 +84,7 @@ class Cell:
     @property
     def title(self) -> str:
         """For people."""
-        parts = [self.topology.name, self.direction]
+        parts = [self.topology.name, topology.way(self.topology.name, self.direction)]
         if self.guest != "none":
             parts.append(f"{self.guest} guest")
         if self.chain_length:
@@ -187,7 +187,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
     seen = set()
     for name, direction, guest, nf, chain, flows, kind, size in itertools.product(*(m[key] for key in keys), sizes):
         if name != "loopback":
-            nf, chain = "", 0
+            nf, chain = topology.REFLECTOR if name in topology.ROUND_TRIPS else "", 0
         if name == "p2p":
             guest = "none"
         elif guest == "none":
@@ -215,7 +215,7 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts += [] if cell.replays else [f"{cell.frame_bytes}B", f"{cell.flows}f"]
     parts += [cell.port_kind, *([cell.traffic.label] if cell.traffic else []), entry.name]
     mine = replace(cell, id=".".join(parts), switch=entry)
-    if why := traffic.unsupported(cell.traffic, cell.topology.one_holds_both_ends, bool(cell.topology.guests)):
+    if why := traffic.unsupported(cell.traffic, cell.topology):
         return replace(mine, unsupported=why)
     driver = _driver(entry)
     if cell.port_kind not in driver.ports:

@@ -34,7 +34,7 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
           "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns",
-          "reorder_extent_max_count", *cost.COLUMNS)
+          "reorder_extent_max_count", *cost.COLUMNS, "skew_s")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
            "scenario", "reason", "traffic", "block", "goal")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
@@ -195,7 +195,7 @@ def _more(trial: Trial) -> dict[str, Any]:
     return {
         **trial.counts, **quantiles, "pdv_p99_ns": trial.pdv_ns(0.99), "pdv_p999_ns": trial.pdv_ns(0.999),
         "back_to_back_ratio": trial.back_to_back_ratio, "run_delay_ns": trial.tester.get("run_delay_ns"),
-        "steal_ns": trial.tester.get("steal_ns"),
+        "steal_ns": trial.tester.get("steal_ns"), "skew_s": trial.skew_s,
         "voluntary_switches_count": trial.tester.get("voluntary_switches"),
         "imissed_count": trial.tester.get("imissed"), "ierrors_count": trial.tester.get("ierrors"),
         "rx_nombuf_count": trial.tester.get("rx_nombuf"), "idle_ratio": trial.tester.get("idle_ratio"),

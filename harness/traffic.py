@@ -16,6 +16,7 @@ from harness import genome
 from harness.errors import BadInput
 from harness.schema import Field, check_table
 from harness.search import SEARCHES
+from harness.topology import Topology
 
 FRAME_MAX_BYTES = 9216          # pktgen's largest, FCS included
 STANDARD_FRAME_BYTES = 1518     # up to here no program needs to be told
@@ -383,11 +384,13 @@ def frame_max_bytes(traffic: Traffic | None, frame_bytes: int) -> int:
     return max(*largest, STANDARD_FRAME_BYTES)
 
 
-def unsupported(traffic: Traffic | None, one_holds_both_ends: bool, has_guests: bool) -> str:
+def unsupported(traffic: Traffic | None, topology: Topology) -> str:
     """Why this traffic cannot be had where sender and receiver are two programs, or behind guests; empty if it can."""
-    if traffic and traffic.queues > 1 and has_guests:
+    if traffic and traffic.queues > 1 and topology.guests:
         return "[traffic] queues: guests have one queue pair a port so far: use p2p"
-    if traffic is None or one_holds_both_ends:
+    if traffic and traffic.learning_count and topology.reflects:
+        return "[traffic] learning_count: what is reflected comes from another port than it is for: use p2p or loopback"
+    if traffic is None or topology.one_holds_both_ends:
         return ""
     for key, what in (("replay", "replayed frames carry no stamp"),
                       ("learning_count", "learning frames come from where the traffic arrives"),

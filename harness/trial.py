@@ -19,6 +19,7 @@ STALL_NS = 100_000          # a gap of the generator's own loop above which it d
 STALL_LATENCIES = 10        # or this many 99.9th percentiles of latency, where that is more
 STALL_RATIO = 0.001         # share of a trial that all stalls together may take
 LATE_NS, LATE_RATIO = 1000, 0.02    # what the generator's own lateness may add to the 99th percentile
+SKEW_RATIO = 0.05           # share of a trial by which two senders may end apart
 BACK_TO_BACK_RATIO = 0.1    # a gap below this share of the intended one is none
 
 # Every flag, what it means and what to do about it. README's table is checked against this one.
@@ -67,11 +68,14 @@ FLAGS: Mapping[str, tuple[str, str]] = {
                     "the switch may be faster: use faster CPUs for the generator"),
     "blocks_missing": ("some blocks of the cell failed, and the figure is of the others",
                        "see the reasons in blocks.csv; `vswbench run --resume` measures them again"),
+    "skewed": ("two programs that send ended over 5 % of the trial apart, so that for so long one sent alone",
+               "give every sender a CPU of its own, or make trials longer"),
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
 }
 INVALIDATING = ("clock", "identity")
 # Flags that tell of the tester and not of the switch, on which a scenario may have trials made again.
-REPEATABLE = ("stalled", "late", "generator_limited", "tester_drops", "not_drained", "foreign_frames", "stale_frames")
+REPEATABLE = ("stalled", "late", "generator_limited", "tester_drops", "not_drained", "foreign_frames", "stale_frames",
+              "skewed")
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ class Trial:
     tester: Mapping[str, Any] = field(default_factory=dict)             # the programs' report of themselves, summed up
     series: Sequence[Point] = ()
     tx_span_s: float = 0.0          # from the start to the last frame that was sent
+    skew_s: float | None = None     # by how much two programs that send ended apart; None where one does it all
     direction_count: int = 1
     cost: Cost | None = None        # of trials of telemetry
 
@@ -149,7 +154,7 @@ class Trial:
         return self.histograms["latency"].max_ns if "latency" in self.histograms else None
 
     def latency_ns(self, q: float) -> int | None:
-        """Quantile of the one-way latency, None without enough samples."""
+        """Quantile of the latency, None without enough samples."""
         return self.quantile_ns("latency", q)
 
     def quantile_ns(self, kind: str, q: float) -> int | None:
@@ -189,7 +194,8 @@ class Direction:
 
 def make(request: Request, started_utc: str, tx_span_s: float, directions: Sequence[Direction], *,
          missed: Mapping[str, int], clock_error_ppm: float, drained: bool, cell_flags: Sequence[str],
-         loops: Sequence[Mapping[str, Any]], steal_ns: int | None = None, interval_s: float = 0) -> Trial:
+         loops: Sequence[Mapping[str, Any]], steal_ns: int | None = None, interval_s: float = 0,
+         skew_s: float | None = None) -> Trial:
     """A trial from the counts of its directions. `missed`: what the tester's ports dropped, by counter; `loops`: what
     the generator's workers saw of themselves."""
     def total(key: str) -> int:
@@ -218,6 +224,7 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         "crossed_flows": any(d.meter.get("crossed_flows_count") for d in directions),
         "stalled": _stalled(tester, histograms.get("latency"), request.duration_s),
         "late": _late(histograms),
+        "skewed": (skew_s or 0) > SKEW_RATIO * request.duration_s,
         "identity": too_many and numbered,
     }
     flags += [flag for flag, raised in conditions.items() if raised]
@@ -230,7 +237,8 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         loss_ratio=(sent - received) / sent if sent else None,
         status="invalid" if any(flag in INVALIDATING for flag in flags) else "ok",
         flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=_counts(directions), tester=tester,
-        series=_series(directions, interval_s), tx_span_s=tx_span_s, direction_count=len(directions))
+        series=_series(directions, interval_s), tx_span_s=tx_span_s, skew_s=skew_s,
+        direction_count=len(directions))
 
 
 def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:

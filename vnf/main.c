@@ -3,7 +3,7 @@
  * vnf: the program that hosts a network function in a guest.
  *
  * Ports are paired: what comes in at 2k goes through the nf and out at 2k+1, and back.  A single last port
- * is its own pair.  A full transmit queue drops, as a NIC does: waiting would only move the queue here.
+ * is its own pair, and with an nf that reflects every port is.  A full transmit queue drops, as a NIC does: waiting would only move the queue here.
  */
 #include <rte_cycles.h>
 #include <stdlib.h>
@@ -58,7 +58,7 @@ pair_of(const struct vnf *v, uint16_t port)
 {
 	uint16_t other = port ^ 1u;
 
-	return other < v->program.ports.count ? other : port;
+	return other < v->program.ports.count && !v->nf->reflects ? other : port;
 }
 
 /* Sends what leaves side `port`, frees what the pair does not take. */
@@ -194,7 +194,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct program_option own[] = {
-		{"nf", "NAME[:ARGUMENT]        the network function: io, macswap or delay:TIME[,PACKETS] (default io)", choose_nf},
+		{"nf", "NAME[:ARGUMENT]        the network function: io, macswap, reflector or delay:TIME[,PACKETS] (default io)", choose_nf},
 		{.name = NULL},
 	};
 	static struct vnf v;

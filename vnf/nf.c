@@ -7,11 +7,13 @@
 extern const struct nf nf_delay;
 extern const struct nf nf_io;
 extern const struct nf nf_macswap;
+extern const struct nf nf_reflector;
 
 const struct nf *const nf_all[] = {
 	&nf_io,
 	&nf_macswap,
 	&nf_delay,
+	&nf_reflector,
 	NULL,
 };
 

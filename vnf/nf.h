@@ -7,11 +7,13 @@
 #define VSW_NF_H
 
 #include <rte_mbuf.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct nf {
 	const char *name;
 	const char *help; /* one line; says what `arg` is */
+	bool reflects;    /* every port is its own pair */
 
 	/* Optional.  `arg` is what followed "name:" or NULL.  0, or -1 with a sentence in `error` (256 bytes). */
 	int (*init)(const char *arg, char *error);

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from harness.figures.reading import FigureError, NotDrawn, Row, clean, number, whole
+from harness.topology import DIRECTIONS, GUESTS, TOPOLOGIES, way
 
 MAX_SWITCHES = 20
 MAX_PANELS = 60
@@ -32,10 +33,7 @@ ABSENT = (
     ("invalid", "invalid (outline): the trials did not pass their checks."),
     ("missing", "missing: no row in results.csv."),
 )
-TOPOLOGIES = ("p2p", "p2v", "v2v", "loopback")
-GUESTS = ("none", "process", "qemu")
 GUEST_TEXT = {"none": "no guest", "": "no guest", "process": "process guest", "qemu": "QEMU guest"}
-DIRECTIONS = ("one-way", "two-way")
 SPLIT = ("accel", "port_kind", "nf", "flows")       # splits panels, where one bar would otherwise have several values
 CEILING_SEEN = 1.8          # a ceiling up to so many times above the highest bar is within the axis
 SHARE = 2.5                 # panels share a y scale when their maxima are within this factor
@@ -278,7 +276,7 @@ def _titles(setup: tuple[str, int, str, str], points: Sequence[_Point],
     accels = {p.row["accel"] for p in points if p.drawn != "n/a"}
     if len(accels) == 1 and (accel := accels.pop()):
         text = f"{text.removesuffix(' guest')} ({clean(accel, 8).upper()})"
-    return title, ", ".join(filter(None, (clean(direction, 12), text)))
+    return title, ", ".join(filter(None, (clean(way(topology, direction), 12), text)))
 
 
 def split_text(column: str, value: str) -> str:

@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeVar
 
 from harness.figures.reading import Row, clean, whole
 from harness.figures.text import bound
-from harness.figures.bars import (BOUND, DIRECTIONS, GUEST_TEXT, GUESTS, MARKS, SPLIT, TOPOLOGIES, by_number,
-                                        split_text)
+from harness.figures.bars import BOUND, GUEST_TEXT, MARKS, SPLIT, by_number, split_text
+from harness.topology import DIRECTIONS, GUESTS, TOPOLOGIES, way
 
 PLACE = ("topology", "chain_length", "guest", "direction", "switch", "frame_bytes", *SPLIT, "traffic")
 T = TypeVar("T")
@@ -127,7 +127,7 @@ def titles(key: Key, places: Iterable[Place]) -> tuple[str, str]:
     if len(accels) == 1:
         text = f"{text.removesuffix(' guest')} ({clean(accels.pop(), 8).upper()})"
     more = [split_text(column, value) for column, value in key.split if column not in ("accel", "flows")]
-    return title, ", ".join(filter(None, (clean(key.direction, 12), text, *more)))
+    return title, ", ".join(filter(None, (clean(way(key.topology, key.direction), 12), text, *more)))
 
 
 # ---- marks ---------------------------------------------------------------------------------------------------------

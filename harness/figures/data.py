@@ -16,6 +16,7 @@ from harness.figures.cells import Key, Place, absent_note, belongs, place
 from harness.figures.reading import FigureError, NotDrawn, Row, number, read_results, whole
 from harness.results import SCHEMA_VERSION
 from harness.scenario import ANCHOR      # whose cells watch the machine; no figure but their own shows them
+from harness.topology import ceiling_direction
 
 Bins = list[tuple[float, float, int]]
 HEAD = ("run_id", "switch", "topology", "guest", "chain_length", "direction", "frame_bytes", "port_kind", "accel", "nf",
@@ -206,8 +207,8 @@ class Data:
     def ceiling_pps(self, port_kind: str, direction: str, frame_bytes: int) -> float | None:
         """The tester's own rate on such ports, from the run's calibration.json; only of a size that was measured."""
         for point in self._points:
-            if (point.get("port_kind"), point.get("direction"), point.get("frame_bytes")) == (port_kind, direction,
-                                                                                              frame_bytes):
+            if (point.get("port_kind"), point.get("direction"), point.get("frame_bytes")) == (
+                    port_kind, ceiling_direction(direction), frame_bytes):
                 rate = point.get("max_pps")
                 is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
                 good = is_number and math.isfinite(rate) and rate > 0

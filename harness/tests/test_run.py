@@ -80,14 +80,14 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Outcome]
 
 def test_every_cell_of_the_quick_suite_is_measured(quick: tuple[Path, list[Outcome]]) -> None:
     folder, outcomes = quick
-    assert len(outcomes) == 32
+    assert len(outcomes) == 36
     assert {o.status for o in outcomes} == {"ok"}
     assert {row["cell_id"] for row in rows_of(folder / "results.csv")} == {o.cell.id for o in outcomes}
 
 
 def test_rplus_is_the_capacity_of_the_simulated_switch(quick: tuple[Path, list[Outcome]]) -> None:
     rplus = [row for row in rows_of(quick[0] / "results.csv") if row["metric"] == "rplus_pps"]
-    assert len(rplus) == 32
+    assert len(rplus) == 36
     for row in rplus:
         assert float(row["value"]) == pytest.approx(capacity_pps(row), rel=1e-5), row["cell_id"]
         assert (row["n"], row["status"], row["unit"]) == ("3", "ok", "pps")
@@ -95,7 +95,7 @@ def test_rplus_is_the_capacity_of_the_simulated_switch(quick: tuple[Path, list[O
 
 def test_sent_is_received_plus_lost_in_every_trial(quick: tuple[Path, list[Outcome]]) -> None:
     rows = rows_of(quick[0] / "trials.csv")
-    assert len(rows) > 32 * 4
+    assert len(rows) > 36 * 4
     for row in rows:
         assert int(row["sent_count"]) == int(row["received_count"]) + int(row["lost_count"])
         assert int(row["sent_count"]) > 0

@@ -39,6 +39,7 @@ def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch
 
 def every_topology() -> list[Topology]:
     return [build("p2p", 0, "two-way"), build("p2v", 0, "one-way"), build("v2v", 0, "one-way"),
+            build("v2v-latency", 0, "one-way"),
             *(build("loopback", n, "one-way") for n in (1, 2, CHAIN_MAX))]
 
 

@@ -402,5 +402,5 @@ def test_every_trial_and_direction_is_another_sample(tmp_path: Path) -> None:
     one = SimpleNamespace(cell=cell, _measured=0)
     seeds = set()
     for one._measured in range(1, 4):
-        seeds.add(testbed.Testbed._stream(one, cell.topology.flows[0], Request("x", 1e3, 1.0), True)["seed"])
+        seeds.add(testbed.Testbed._stream(one, cell.topology.flows[0], Request("x", 1e3, 1.0), "generator")["seed"])
     assert len(seeds) == 3

@@ -106,6 +106,8 @@ CONDITIONS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ("more than a thousandth unsent, port was full", {"intended": 100_101, "full": 1}, {}, ["backpressure"]),
     ("a full port alone", {"intended": 100_000, "full": 1}, {}, []),
     ("a full port under saturation", {"full": 1}, {}, []),
+    ("two senders ended a little apart", {}, {"skew_s": 0.05}, []),
+    ("two senders ended apart", {}, {"skew_s": 0.0501}, ["skewed"]),
     ("what is true of the cell", {}, {"cell_flags": ["oversubscribed", "tcg"]}, ["oversubscribed", "tcg"]),
     ("all at once", {"foreign_count": 1, "stale_count": 1}, {"missed_count": 2, "drained": False},
      ["tester_drops", "not_drained", "foreign_frames", "stale_frames"]),

@@ -66,6 +66,14 @@ def test_a_single_port_answers_itself(tmp_path, nf, expected):
     check_counters(stats, len(frames))
 
 
+def test_a_reflector_answers_at_every_port(tmp_path):
+    rng = seeded()
+    inputs = [frames_of_all_sizes(rng)[:n] for n in (150, 0, 90)]
+    outputs, stats = forward(tmp_path, "reflector", *inputs)
+    assert outputs == [[swapped(f) for f in frames] for frames in inputs]
+    check_counters(stats, *map(len, inputs))
+
+
 def test_an_odd_last_port_answers_itself(tmp_path):
     rng = seeded()
     a, b, c = ([rng.randbytes(100) for _ in range(n)] for n in (70, 31, 45))
