@@ -107,7 +107,7 @@ def _room(ratios: list[Ratio]) -> float:
 def _name(r: Ratio) -> str:
     """In words, where the columns of the cell are there."""
     get = r.row.get
-    words = [get("topology"), way(get("topology", ""), get("direction", "")),
+    words = [get("topology"), way(get("topology"), get("direction")),
              f"{get('guest')} guest" if get("guest") not in ("", "none") else "",
              f"{get('chain_length')} x {get('nf')}" if get("chain_length") not in ("", "0") else "",
              f"{get('frame_bytes')} B" if get("frame_bytes") else "",

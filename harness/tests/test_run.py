@@ -107,8 +107,8 @@ def test_trials_of_a_cell_come_in_the_order_of_the_search(quick: tuple[Path, lis
         phases.setdefault(row["cell_id"], []).append(row["phase"])
     here = ["warmup", "rplus", "rplus", "rplus"]
     paced = [f"latency@{f}rplus" for f in ("0.10", "0.50", "0.99")] * quick[1][0].cell.search.latency_trials
-    assert {tuple(p) for p in phases.values()} == {tuple(here), tuple(here + paced)}
-    assert {c.split(".")[1] for c, p in phases.items() if p == here} == {"p2v", "v2v"}
+    assert {tuple(p) for p in phases.values()} == {(*here, "telemetry"), (*here, *paced, "telemetry")}
+    assert {c.split(".")[1] for c, p in phases.items() if p == [*here, "telemetry"]} == {"p2v", "v2v"}
 
 
 def test_flags_of_a_small_machine_stand_at_every_figure(quick: tuple[Path, list[Outcome]]) -> None:
