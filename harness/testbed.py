@@ -8,12 +8,12 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import traffic, trial
+from harness import hops, nfs, traffic, trial
 from harness.channel import Channel
 from harness.guest import RunningPeer
 from harness.plan import Cell, Setup
@@ -118,6 +118,7 @@ class Testbed:
         self._measured += 1
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         flows = self.cell.topology.flows
+        before = self._nf_stats(request)
         if self.cell.topology.one_holds_both_ends:
             counted = self._measure_here(request, flows)
         else:
@@ -131,10 +132,24 @@ class Testbed:
                       with_latency=self.cell.has_latency, sender=stream)
             for stream, meter in zip(reply["streams"], counted.meters)]
         self._received = [d.meter["received_count"] for d in directions]
-        return trial.make(request, started, reply["tx_span_s"], directions, missed=counted.missed,
+        made = trial.make(request, started, reply["tx_span_s"], directions, missed=counted.missed,
                           clock_error_ppm=reply["clock_error_ppm"], drained=counted.drained,
                           cell_flags=self.flags() if flags is None else flags, loops=reply["workers"],
                           steal_ns=reply.get("steal_ns"), interval_s=self._interval_s(request))
+        return replace(made, hops=self._hops(before, self._nf_stats(request), directions)) if before else made
+
+    def _nf_stats(self, request: Request) -> list[Mapping[str, Any]]:
+        """What the nfs of a chain have counted so far, in order; empty where there are none."""
+        if not self.cell.chain_length or request.phase == PROBE:
+            return []
+        return [self._channel(guest.name).request("stats", ANSWER_S) for guest in self.cell.topology.guests]
+
+    def _hops(self, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]],
+              directions: Sequence[Direction]) -> list[hops.Hop]:
+        names = nfs.chain(self.cell.nf) or (self.cell.nf,) * self.cell.chain_length
+        guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, names)]
+        return hops.between(guests, before, after, [d.sent_count for d in directions],
+                            [d.meter["received_count"] for d in directions], self.cell.topology.flows[0].rx[0])
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import stats
+from harness.hops import Hop
 from harness.stats import Histogram
 
 CLOCK_LIMIT_PPM = 100.0     # RFC 9971 has none; above this rates and latencies are off by more than 0.01 %
@@ -128,6 +129,7 @@ class Trial:
     series: Sequence[Point] = ()
     tx_span_s: float = 0.0          # from the start to the last frame that was sent
     direction_count: int = 1
+    hops: Sequence[Hop] = ()        # through a chain of nfs
 
     @property
     def bins(self) -> stats.Bins:
