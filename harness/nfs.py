@@ -97,7 +97,7 @@ def _lines(where: str, key: str, v: Mapping[str, Any], folder: Path, wrong: Call
     found = []
     for source, line in lines:
         words = line.partition("#")[0].split()
-        if ";" in line or not line.isascii():
+        if any(";" in word or not word.isascii() for word in words):
             raise BadInput(f"{source}: {line[:60]!r} is no line of words")
         if words and (why := wrong(words)):
             raise BadInput(f"{source}: {' '.join(words)[:80]!r}: {why}")
@@ -210,8 +210,8 @@ def check(where: str, tables: Any, folder: Path, used: Collection[str], flows: i
         if given and name not in used:
             raise BadInput(f"{here}: no cell has this nf: take the table out, or name it in [matrix] nf")
         if name in used and flows > given.get("flows_max", FLOWS_DEFAULT) and "flows_max" in nf.fields:
-            raise BadInput(f"{here}: key 'flows_max' is {given.get('flows_max', FLOWS_DEFAULT)}, but [matrix] has {flows} "
-                           "flows: raise it")
+            raise BadInput(f"{here}: key 'flows_max' is {given.get('flows_max', FLOWS_DEFAULT)}, but [matrix] has "
+                           f"{flows} flows: raise it")
         argument = ";".join(nf.statements(here, given, folder))
         if len(argument) > ARGUMENT_MAX_BYTES:
             raise BadInput(f"{here}: its lines take {len(argument)} bytes, and {ARGUMENT_MAX_BYTES} can be handed to a "

@@ -35,7 +35,8 @@ TOPOLOGIES = ("p2p", "p2v", "v2v", "loopback")
 GUESTS = ("none", "process", "qemu")
 GUEST_TEXT = {"none": "no guest", "": "no guest", "process": "process guest", "qemu": "QEMU guest"}
 DIRECTIONS = ("one-way", "two-way")
-SPLIT = ("accel", "port_kind", "nf", "flows", "idle")       # splits panels, where one bar would otherwise have several values
+# Splits panels, where one bar would otherwise have several values.
+SPLIT = ("accel", "port_kind", "nf", "flows", "idle")
 CEILING_SEEN = 1.8          # a ceiling up to so many times above the highest bar is within the axis
 SHARE = 2.5                 # panels share a y scale when their maxima are within this factor
 
@@ -282,7 +283,8 @@ def _titles(setup: tuple[str, int, str, str], points: Sequence[_Point],
 
 def split_text(column: str, value: str) -> str:
     value = clean(value, 24) or ("auto" if column == "idle" else "-")
-    return {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}", "idle": f"idle {value}"}.get(column, value)
+    return {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}", "idle": f"idle {value}"}.get(column,
+                                                                                                             value)
 
 
 def _bars(switches: Sequence[str], points: dict[tuple[str, int], _Point]) -> tuple[tuple[Bar, ...], str]:
