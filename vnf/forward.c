@@ -13,7 +13,7 @@ static void
 send_on(struct forward *f, uint16_t port, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct side *side = &f->side[port];
-	uint16_t sent = n > 0 ? rte_eth_tx_burst(nf_out_port(port), 0, pkts, n) : 0;
+	uint16_t sent = n > 0 ? rte_eth_tx_burst(f->out[port], 0, pkts, n) : 0;
 
 	if (sent < n)
 		rte_pktmbuf_free_bulk(&pkts[sent], n - sent);

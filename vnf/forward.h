@@ -29,6 +29,7 @@ struct side {
 struct forward {
 	const struct nf *nf;
 	uint16_t port_count;
+	uint16_t out[PORT_MAX]; /* nf_out_port() of each, which takes time */
 	enum idle idle;
 	struct interrupts interrupts; /* of IDLE_INTERRUPT */
 	struct side side[PORT_MAX];   /* by receiving port; tx_count of what it sent on */

@@ -74,6 +74,8 @@ start_forwarding(struct vnf *v)
 	f->nf = chosen_nf;
 	f->idle = v->program.idle;
 	f->port_count = v->program.ports.count;
+	for (uint16_t port = 0; port < f->port_count; port++)
+		f->out[port] = nf_out_port(port);
 	if (f->idle == IDLE_INTERRUPT && interrupts_open(&f->interrupts, f->port_count, error) != 0) {
 		fprintf(stderr, "vnf: %s\n", error);
 		exit(EXIT_CANNOT_RUN);

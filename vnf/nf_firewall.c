@@ -254,7 +254,7 @@ add(struct share *s, const struct flow_key *key, uint16_t place)
 static uint16_t
 firewall_process(uint16_t side, struct rte_mbuf **pkts, uint16_t n, uint8_t *drop)
 {
-	struct flow_key key[NF_BATCH_MAX];
+	struct flow_key key[NF_BATCH_MAX + 1]; /* rte_acl reads four bytes at a time, the last ones beyond a key */
 	struct share share4;
 	struct share share6;
 	uint16_t drops = 0;

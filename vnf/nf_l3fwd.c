@@ -22,11 +22,10 @@
 
 extern const struct nf nf_l3fwd;
 
-#define HOPS_MAX 128u   /* an entry of 8 bits has one to say that it points on (dir24_8.h) */
+#define HOPS_MAX 128u
 #define HOP_DISCARD 0u
 #define HOP_PEER 1u     /* the default one of a side */
-#define TBL8_COUNT 4096u
-#define TBL8_V6_COUNT 32768u
+#define TBL8_MAX 32767u /* what entries of 16 bits can point at (dir24_8.h, trie.h) */
 
 struct route {
 	struct prefix prefix;
@@ -67,7 +66,7 @@ parse_route(const struct words *w, struct route *r, char *error)
 		hop = hop_of(&mac);
 	}
 	if (hop == HOPS_MAX)
-		return words_refuse(w, error, "there are over 126 next hops");
+		return words_refuse(w, error, "there are over 126 different next hops");
 	r->hop = (uint8_t)hop;
 	return 0;
 }
@@ -104,19 +103,35 @@ default_hop(const struct route *routes, int count, uint8_t version)
 	return hop;
 }
 
+/* Tables behind the first 24 bits that the routes of a family need at most: one for every further 8 bits of each. */
+static uint32_t
+tables_needed(const struct route *routes, int count, uint8_t version)
+{
+	uint32_t needed = 1;
+
+	for (int i = 0; i < count; i++) {
+		if (routes[i].prefix.version == version && routes[i].prefix.bits > 24)
+			needed += (routes[i].prefix.bits - 24u + 7) / 8;
+	}
+	return RTE_MIN(needed, TBL8_MAX);
+}
+
 static int
 create_fibs(const struct route *routes, int count)
 {
 	struct rte_fib_conf conf4 = {.type = RTE_FIB_DIR24_8, .default_nh = default_hop(routes, count, 4),
 				     .max_routes = count + 1,
-				     .dir24_8 = {.nh_sz = RTE_FIB_DIR24_8_1B, .num_tbl8 = TBL8_COUNT}};
+				     .dir24_8 = {.nh_sz = RTE_FIB_DIR24_8_2B,
+						 .num_tbl8 = tables_needed(routes, count, 4)}};
 	struct rte_fib6_conf conf6 = {.type = RTE_FIB6_TRIE, .default_nh = default_hop(routes, count, 6),
 				      .max_routes = count + 1,
-				      .trie = {.nh_sz = RTE_FIB6_TRIE_2B, .num_tbl8 = TBL8_V6_COUNT - 1}};
+				      .trie = {.nh_sz = RTE_FIB6_TRIE_2B, .num_tbl8 = tables_needed(routes, count, 6)}};
 
 	fib4 = rte_fib_create("l3fwd4", SOCKET_ID_ANY, &conf4);
 	fib6 = rte_fib6_create("l3fwd6", SOCKET_ID_ANY, &conf6);
-	return fib4 != NULL && fib6 != NULL ? 0 : -rte_errno;
+	if (fib4 != NULL && fib6 != NULL)
+		return 0;
+	return rte_errno != 0 ? -rte_errno : -ENOMEM;
 }
 
 static int

@@ -132,10 +132,14 @@ sweep(uint32_t count, uint64_t now_tsc)
 static int32_t
 map(const struct inner *inner, uint64_t now_tsc)
 {
+	int32_t place = rte_hash_lookup(table, inner); /* it may have come in this batch */
+
+	if (place >= 0)
+		return place;
 	if (in_use >= flows_max)
 		sweep(RTE_MIN(SWEEP_FULL, (uint32_t)flows_max), now_tsc);
-	int32_t place = in_use < flows_max ? rte_hash_add_key(table, inner) : -ENOSPC;
-	if (place >= 0 && mappings[place].used_tsc == 0) {
+	place = in_use < flows_max ? rte_hash_add_key(table, inner) : -ENOSPC;
+	if (place >= 0) {
 		mappings[place].inner = *inner;
 		in_use++;
 	}

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from coretest import Program, read_pcap, write_pcap
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, IPOption_NOP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
 WAIT_S = 20.0
-OURS = "02:0a:0b:0c:0d:0e"      # source of what is sent
+ETHER = Ether(src="02:0a:0b:0c:0d:0e", dst="02:00:00:00:00:aa")     # else scapy would look for addresses on the wire
+for l4_layer in (UDP, TCP):
+    l4_layer.payload_guess = []         # payloads here are noise, whatever the ports say
 
 
 def forward(tmp_path, nf: str, *inputs: Sequence[bytes]) -> tuple[list[list[bytes]], dict[str, Any]]:
@@ -56,7 +58,7 @@ def address(rng: random.Random, version: int) -> str:
 def packet(rng: random.Random, version: int | None = None) -> Packet:
     """A sound frame: IPv4 or IPv6, UDP, TCP or something else, with or without VLAN tag and IPv4 options."""
     version = version or rng.choice((4, 6))
-    frame = Ether(src=OURS, dst="02:00:00:00:00:aa")
+    frame = ETHER
     if rng.random() < 0.2:
         frame /= Dot1Q(vlan=rng.randrange(1, 4095))
     ports = {"sport": rng.randrange(65536), "dport": rng.choice((53, 80, rng.randrange(65536)))}
@@ -64,7 +66,7 @@ def packet(rng: random.Random, version: int | None = None) -> Packet:
                      ICMP() if version == 4 else Raw(b"no header")))
     source, destination = address(rng, version), address(rng, version)
     if version == 4:
-        options = [] if rng.random() < 0.8 else b"\x01\x01\x01\x00"
+        options = [] if rng.random() < 0.8 else [IPOption_NOP()] * 4
         ip = IP(src=source, dst=destination, ttl=rng.choice((64, 255, 2, 1, 0)), tos=rng.randrange(256), options=options,
                 id=rng.randrange(65536))
     else:
@@ -76,7 +78,7 @@ def packet(rng: random.Random, version: int | None = None) -> Packet:
 def hostile(rng: random.Random, count: int) -> list[bytes]:
     """Noise, and sound frames that were cut off or damaged."""
     frames = [rng.randbytes(rng.randrange(1, 120)) for _ in range(count // 4)]
-    frames.append(bytes(Ether() / ARP()))
+    frames.append(bytes(ETHER / ARP()))
     while len(frames) < count:
         frame = bytearray(bytes(packet(rng)))
         for _ in range(rng.randrange(3)):

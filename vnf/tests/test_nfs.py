@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 
 import pytest
 from coretest import END_S, command, environment, seeded
-from nftest import WAIT_S, address, checksums_are_right, conserved, dropped, forward, hostile, packet
+from nftest import ETHER, WAIT_S, address, checksums_are_right, conserved, dropped, forward, hostile, packet
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
@@ -56,7 +56,7 @@ def test_frames_of_the_generator_all_pass_and_keep_what_is_behind_their_headers(
                     ip / UDP(sport=1024 + i % 30, dport=9, **sums) / Raw(i.to_bytes(4, "big") + rng.randbytes(14)))
               for i in range(400) for ip, sums in ((IP(src=f"198.18.0.{i % 7}", dst="198.19.0.1"), {"chksum": 0}),
                                                    (IPv6(src="2001:2::1", dst="2001:2:0:1::1"), {}))]
-    back = [bytes(Ether() / IP(src="198.19.0.1", dst="198.18.0.1") / UDP(sport=9, dport=1024) / Raw(rng.randbytes(18)))
+    back = [bytes(ETHER / IP(src="198.19.0.1", dst="198.18.0.1") / UDP(sport=9, dport=1024) / Raw(rng.randbytes(18)))
             for _ in range(100)]
     outs, stats = forward(tmp_path, nf, frames, back)
     assert [f[-18:] for f in outs[1]] == [f[-18:] for f in frames]
@@ -142,10 +142,10 @@ def test_l3fwd_takes_the_longest_prefix_and_ages_packets(tmp_path):
 
 
 def test_l3fwd_without_routes_sends_all_ip_to_the_peer_and_nothing_else(tmp_path):
-    frame = Ether() / IP(src="1.2.3.4", dst="5.6.7.8") / UDP() / Raw(b"x" * 30)
+    frame = ETHER / IP(src="1.2.3.4", dst="5.6.7.8") / UDP() / Raw(b"x" * 30)
     bad_sum = bytearray(bytes(frame))
     bad_sum[24] ^= 1
-    (_, out), stats = forward(tmp_path, "l3fwd", [bytes(frame), bytes(Ether() / ARP()), bytes(bad_sum), b"\0" * 13], [])
+    (_, out), stats = forward(tmp_path, "l3fwd", [bytes(frame), bytes(ETHER / ARP()), bytes(bad_sum), b"\0" * 13], [])
     assert [Ether(f).dst for f in out] == ["02:00:00:00:00:01"] and Ether(out[0])[IP].ttl == 63
     assert dropped(stats) == {"not_ip": 1, "malformed": 2}
 
@@ -199,8 +199,8 @@ def test_the_first_rule_that_matches_decides(tmp_path, default):
 
 
 def test_a_rule_of_one_family_leaves_the_other_alone_and_arp_passes(tmp_path):
-    four, six = (bytes(Ether() / ip / UDP(dport=53) / Raw(b"x" * 20)) for ip in (IP(), IPv6()))
-    arp = bytes(Ether() / ARP())
+    four, six = (bytes(ETHER / ip / UDP(dport=53) / Raw(b"x" * 20)) for ip in (IP(), IPv6()))
+    arp = bytes(ETHER / ARP())
     for rule, left in (("deny udp 0.0.0.0/0 any any any", [six, arp]), ("deny any any any ::/0 53", [four, arp]),
                        ("deny udp any any any 53", [arp]), ("default deny", [arp])):
         (_, out), stats = forward(tmp_path, f"firewall:{rule}", [four, six, arp], [])
@@ -213,7 +213,7 @@ def test_a_rule_of_one_family_leaves_the_other_alone_and_arp_passes(tmp_path):
 def inner_frame(rng, flow):
     protocol = (UDP, TCP)[flow % 2]
     sums = {"chksum": 0} if protocol is UDP and flow % 3 == 0 else {}
-    return bytes(Ether() / IP(src=f"192.168.{flow // 200}.{flow % 200}", dst=address(rng, 4), ttl=7) /
+    return bytes(ETHER / IP(src=f"192.168.{flow // 200}.{flow % 200}", dst=address(rng, 4), ttl=7) /
                  protocol(sport=1000 + flow // 4, dport=rng.randrange(65536), **sums) / Raw(rng.randbytes(rng.randrange(60))))
 
 
@@ -236,8 +236,8 @@ def test_nat_maps_every_inner_pair_to_one_outer_pair_and_back(tmp_path):
         assert checksums_are_right(raw)
     assert stats["mappings_count"] == len(outer_of)
     # the way back, behind enough frames that have no mapping for the mappings to be there
-    filler = bytes(Ether() / IP(src="9.9.9.9", dst="198.18.255.1") / UDP(dport=65535) / Raw(b"x" * 18))
-    answers = [bytes(Ether() / IP(src="8.8.8.8", dst=outer[1]) / (UDP, TCP)[outer[0] == 6](sport=53, dport=outer[2]) /
+    filler = bytes(ETHER / IP(src="9.9.9.9", dst="198.18.255.1") / UDP(dport=65535) / Raw(b"x" * 18))
+    answers = [bytes(ETHER / IP(src="8.8.8.8", dst=outer[1]) / (UDP, TCP)[outer[0] == 6](sport=53, dport=outer[2]) /
                      Raw(rng.randbytes(20))) for outer in inners]
     (back, again), _ = forward(tmp_path, "nat", frames, [filler] * (len(frames) + 500) + answers)
     assert again == out and back[:-len(answers)] == [filler] * (len(frames) + 500)
@@ -250,8 +250,8 @@ def test_nat_maps_every_inner_pair_to_one_outer_pair_and_back(tmp_path):
 @pytest.mark.parametrize("policy", ("pass", "drop"))
 def test_what_nat_cannot_translate(tmp_path, policy):
     ip = {"src": "192.168.0.1", "dst": "10.0.0.1"}
-    odd = [Ether() / IP(**ip, proto=47) / Raw(b"x" * 40), Ether() / IP(**ip, flags="MF") / UDP() / Raw(b"x" * 40),
-           Ether() / IP(**ip, frag=5) / Raw(b"x" * 40), Ether() / IPv6() / UDP() / Raw(b"x" * 40), Ether() / ARP()]
+    odd = [ETHER / IP(**ip, proto=47) / Raw(b"x" * 40), ETHER / IP(**ip, flags="MF") / UDP() / Raw(b"x" * 40),
+           ETHER / IP(**ip, frag=5) / Raw(b"x" * 40), ETHER / IPv6() / UDP() / Raw(b"x" * 40), ETHER / ARP()]
     frames = [bytes(f) for f in odd]
     outs, stats = forward(tmp_path, f"nat:unmatched {policy}", frames, frames[:3])
     assert outs == ([frames[:3], frames] if policy == "pass" else [[], []])
@@ -267,7 +267,7 @@ def test_nat_drops_new_flows_when_it_is_full_and_keeps_the_old_ones(tmp_path):
 
 
 def test_nat_has_further_addresses_behind_the_ports_of_one(tmp_path):
-    frames = [bytes(Ether() / IP(src="10.0.0.1", dst="1.1.1.1") / UDP(sport=1, dport=9) / Raw(b"x" * 18))]
+    frames = [bytes(ETHER / IP(src="10.0.0.1", dst="1.1.1.1") / UDP(sport=1, dport=9) / Raw(b"x" * 18))]
     base = bytearray(frames[0])
     frames = []
     for flow in range(66000):
@@ -321,7 +321,7 @@ def test_qos_is_a_token_bucket(tmp_path, meter, by, yellow):
     rng = seeded()
     cbs, second = 64 * rng.randrange(60, 200), 64 * rng.randrange(200, 400)
     rates = "cir_bytes_per_s 1;" + (f"ebs_bytes {second}" if meter == "srtcm" else f"pir_bytes_per_s 1;pbs_bytes {second}")
-    frames = [bytes(Ether() / IP(src="1.1.1.1", dst="2.2.2.2", tos=rng.randrange(256)) / UDP() /
+    frames = [bytes(ETHER / IP(src="1.1.1.1", dst="2.2.2.2", tos=rng.randrange(256)) / UDP() /
                     Raw(bytes(64 * rng.randrange(1, 15) - 28))) for _ in range(400)]
     (_, out), stats = forward(tmp_path, f"qos:meter {meter};by {by};yellow {yellow};cbs_bytes {cbs};{rates}", frames, [])
     models = defaultdict(lambda: (SrTcm if meter == "srtcm" else TrTcm)(cbs, second))
@@ -335,7 +335,7 @@ def test_qos_is_a_token_bucket(tmp_path, meter, by, yellow):
 
 def test_qos_by_flow_polices_flows_apart(tmp_path):
     """Every flow has a bucket of its own, or shares it with others: none gets more than a bucket, one alone gets all."""
-    frames = [bytes(Ether() / IP(src="1.1.1.1", dst="2.2.2.2") / UDP(sport=flow) / Raw(bytes(36)))
+    frames = [bytes(ETHER / IP(src="1.1.1.1", dst="2.2.2.2") / UDP(sport=flow) / Raw(bytes(36)))
               for _ in range(50) for flow in range(20)]
     (_, out), _ = forward(tmp_path, "qos:by flow;meters 65536;cir_bytes_per_s 1;cbs_bytes 640;ebs_bytes 0", frames, [])
     counts = Counter(Ether(f)[UDP].sport for f in out)
@@ -352,7 +352,7 @@ def balanced(tmp_path, backends, frames):
 
 def test_loadbalance_is_even_consistent_and_hardly_disturbed_by_a_backend_that_goes(tmp_path):
     rng = seeded()
-    frames = [bytes(Ether() / IP(src=f"10.0.{f // 250}.{f % 250}", dst="1.1.1.1") /
+    frames = [bytes(ETHER / IP(src=f"10.0.{f // 250}.{f % 250}", dst="1.1.1.1") /
                     (UDP, TCP)[f % 2](sport=rng.randrange(65536), dport=80) / Raw(rng.randbytes(20))) for f in range(3000)]
     out, stats = balanced(tmp_path, range(5), frames * 2)
     chosen = [Ether(f).dst for f in out]
@@ -381,7 +381,7 @@ def test_what_comes_back_through_a_loadbalancer_is_left_alone(tmp_path):
 
 def test_monitor_counts_flows_and_leaves_frames_alone(tmp_path):
     rng = seeded()
-    flows = [bytes(Ether() / IP(src=f"10.0.0.{i}", dst="1.1.1.1") / UDP(sport=i) / Raw(b"x" * 20)) for i in range(200)]
+    flows = [bytes(ETHER / IP(src=f"10.0.0.{i}", dst="1.1.1.1") / UDP(sport=i) / Raw(b"x" * 20)) for i in range(200)]
     frames = [rng.choice(flows) for _ in range(1000)]
     (_, out), stats = forward(tmp_path, "monitor", frames, [])
     assert out == frames and (stats["flow_count"], stats["no_room_count"]) == (len(set(frames)), 0)
