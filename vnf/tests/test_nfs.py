@@ -91,6 +91,27 @@ def test_ports_without_interrupts_are_named(tmp_path):
     assert done.returncode == 77 and "port 0 (net_null) has no receive interrupts here" in done.stderr
 
 
+TABLES = {
+    "l3fwd": {"routes": ["10.0.0.0/8 02:00:00:00:00:01", "2001:db8::/33 discard", "::/0 06:00:00:00:00:0A", "1.2.3.4 discard"]},
+    "firewall": {"rules": ["deny icmp6 ::1 any fe80::/10 any", "permit 255 any 0-65535 1.2.3.4 7"], "default": "permit"},
+    "nat": {"address": "192.0.2.1", "flows_max": 8, "timeout_ms": 1, "unmatched": "pass"},
+    "qos": {"meter": "trtcm", "by": "flow", "yellow": "drop", "meters": 3, "cir_bytes_per_s": 10**12,
+            "pir_bytes_per_s": 10**12, "cbs_bytes": 1 << 30, "ebs_bytes": 0, "pbs_bytes": 1 << 30},
+    "loadbalance": {"backends": ["02:00:00:00:00:01", "02:00:00:00:00:02 10.0.0.1"]},
+    "noisy": {"memory_kib": 1, "accesses": 0, "cycles": 0}, "delay": {"time_us": 0.001, "packets": 1 << 24},
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_the_harness_takes_from_a_scenario_the_nf_takes_too(tmp_path, name):
+    from harness import nfs
+    [(_, argument)] = nfs.check("s.toml", {name: TABLES[name]}, tmp_path, {name}, 1)
+    frames = [bytes(ETHER / IP(src="5.6.7.8", dst="10.0.0.1") / UDP() / Raw(b"x" * 20))]
+    (_, out), stats = forward(tmp_path, f"{name}:{argument}", frames, [])
+    assert tuple(stats["sides"][0]["dropped"]) == nfs.DROPS
+    assert len(out) == 1 or name == "delay"
+
+
 # ---- l2fwd, l3fwd --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("arg, peers", (("", ("02:00:00:00:00:01", "02:00:00:00:00:00")), (f":peer {mac(9)}", (mac(9),) * 2)))
