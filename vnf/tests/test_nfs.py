@@ -2,6 +2,7 @@
 """Every nf between pcap files, against models: brute force over routes and rules, token buckets, a table of flows; and
 scapy, which computes every header and checksum anew."""
 
+import functools
 import ipaddress
 import subprocess
 from collections import Counter, defaultdict
@@ -35,47 +36,50 @@ def rebuilt(frame):
 
 # ---- all of them ---------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("nf", ALL)
-def test_hostile_frames_are_forwarded_or_dropped_for_a_reason(tmp_path, nf):
+@functools.cache
+def noise():
     rng = seeded()
-    left, right = hostile(rng, 1500), hostile(rng, 700)
-    outs, stats = forward(tmp_path, nf, left, right)
+    return hostile(rng, 800), hostile(rng, 300)
+
+
+@functools.cache
+def plain():
+    """Frames as the generator's, there and back."""
+    rng = seeded()
+    frames = [bytes(ETHER / ip / UDP(sport=1024 + i % 30, dport=9, **sums) / Raw(i.to_bytes(4, "big") + rng.randbytes(14)))
+              for i in range(100) for ip, sums in ((IP(src=f"198.18.0.{i % 7}", dst="198.19.0.1"), {"chksum": 0}),
+                                                   (IPv6(src="2001:2::1", dst="2001:2:0:1::1"), {}))]
+    back = [bytes(ETHER / IP(src="198.19.0.1", dst="198.18.0.1") / UDP(sport=9, dport=1024) / Raw(rng.randbytes(18)))
+            for _ in range(50)]
+    return frames, back
+
+
+@pytest.mark.parametrize("nf", ALL)
+def test_sound_frames_pass_and_hostile_ones_are_forwarded_or_dropped_for_a_reason(tmp_path, nf):
+    """The sound ones keep what is behind their headers, where the stamp is."""
+    sound = plain()
+    inputs = [noisy + good for noisy, good in zip(noise(), sound)]
+    outs, stats = forward(tmp_path, nf, *inputs)
     conserved(stats)
-    for out, sent, side in ((outs[1], left, 0), (outs[0], right, 1)):
+    for side, sent in enumerate(inputs):
+        out, good = outs[1 - side], sound[side]
         assert len(out) == stats["sides"][side]["tx_count"]
         assert not Counter(map(len, out)) - Counter(map(len, sent))
         if not stats["sides"][side]["nf_dropped_count"]:
             assert [len(f) for f in out] == [len(f) for f in sent]
+        passed = out[-len(good):]
+        assert [f[-18:] for f in passed] == [f[-18:] for f in good] and all(map(checksums_are_right, passed))
     assert stats["nf_cycles"] <= stats["busy_cycles"] and stats["cpu_ns"] > 0
 
 
-@pytest.mark.parametrize("nf", ALL)
-def test_frames_of_the_generator_all_pass_and_keep_what_is_behind_their_headers(tmp_path, nf):
-    rng = seeded()
-    frames = [bytes(Ether(src="02:76:73:77:00:00", dst="02:76:73:77:00:01") /
-                    ip / UDP(sport=1024 + i % 30, dport=9, **sums) / Raw(i.to_bytes(4, "big") + rng.randbytes(14)))
-              for i in range(400) for ip, sums in ((IP(src=f"198.18.0.{i % 7}", dst="198.19.0.1"), {"chksum": 0}),
-                                                   (IPv6(src="2001:2::1", dst="2001:2:0:1::1"), {}))]
-    back = [bytes(ETHER / IP(src="198.19.0.1", dst="198.18.0.1") / UDP(sport=9, dport=1024) / Raw(rng.randbytes(18)))
-            for _ in range(100)]
-    outs, stats = forward(tmp_path, nf, frames, back)
-    assert [f[-18:] for f in outs[1]] == [f[-18:] for f in frames]
-    assert [f[-18:] for f in outs[0]] == [f[-18:] for f in back]
-    assert all(checksums_are_right(f) for out in outs for f in out)
-    conserved(stats)
-
-
 @pytest.mark.parametrize("nf, says", (
-    ("l2fwd:peer", "statement 1"), ("l2fwd:peer 1:2:3:4:5:6", "allowed is peer MAC"), ("l3fwd:route 10.0.0.1/8 discard", "PREFIX"),
-    ("l3fwd:route 0.0.0.0/0 nowhere", "next hop"), ("l3fwd:route ::/0 discard;route 300.1.1.1/32 discard", "statement 2"),
-    ("firewall:permit udp any any any", "statement 1"), ("firewall:deny udp 10.0.0.0/8 any ::/0 any", "allowed is permit|deny"),
-    ("firewall:deny 256 any any any any", "statement 1"), ("firewall:deny udp any 5-4 any any", "statement 1"),
-    ("firewall:default maybe", "default permit|deny"), ("firewall:" + "x " * 9, "too long"), ("nat:flows_max 7", "from 8 to"),
-    ("nat:address ::1", "an IPv4 address"), ("nat:colour red", "no such setting"), ("nat:unmatched perhaps", "pass or drop"),
-    ("qos:meter trtcm;pir_bytes_per_s 5;cir_bytes_per_s 6", "RFC 2698"), ("qos:cbs_bytes 0", "from 1 to"),
-    ("qos:cir_bytes_per_s -1", "from 1 to"), ("qos:meter red", "srtcm or trtcm"), ("loadbalance:backend x", "MAC"),
-    ("loadbalance:backend 02:00:00:00:00:01 ::1", "IPv4"), ("monitor:flows_max 0", "from 1 to"),
-    ("noisy:accesses 99999999999999999999", "from 0 to"), ("noisy:" + "y" * 300, "too long"), ("router", "bad value for --nf")))
+    ("l2fwd:peer 1:2:3:4:5:6", "statement 1 (peer 1:2:3:4:5:6): allowed is peer MAC"),
+    ("l3fwd:route ::/0 discard;route 10.0.0.1/8 discard", "statement 2"), ("l3fwd:route 0.0.0.0/0 nowhere", "next hop"),
+    ("firewall:deny udp 10.0.0.0/8 any ::/0 any", "allowed is permit|deny"), ("firewall:" + "x " * 9, "too long"),
+    ("nat:address ::1", "an IPv4 address"), ("nat:colour red", "no such setting"), ("nat:flows_max 7", "from 8 to"),
+    ("qos:meter trtcm;pir_bytes_per_s 5;cir_bytes_per_s 6", "RFC 2698"), ("qos:meter red", "srtcm or trtcm"),
+    ("loadbalance:backend 02:00:00:00:00:01 ::1", "IPv4"), ("noisy:accesses 99999999999999999999", "from 0 to"),
+    ("router", "bad value for --nf")))
 def test_arguments_that_cannot_be(nf, says):
     argv = command("vnf", vdevs=["net_null0", "net_null1"], own=["--nf", nf])
     done = subprocess.run(argv, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -143,7 +147,7 @@ def longest(routes, destination):
 def test_l3fwd_takes_the_longest_prefix_and_ages_packets(tmp_path):
     rng = seeded()
     routes = prefixes(rng, 4, 150) | prefixes(rng, 6, 150)
-    packets = [packet(rng) for _ in range(1500)]
+    packets = [packet(rng) for _ in range(600)]
     frames = [bytes(p) for p in packets]
     arg = ";".join(f"route {net} {hop}" for net, hop in routes.items())
     (_, out), stats = forward(tmp_path, f"l3fwd:{arg}", frames, [])
@@ -212,7 +216,7 @@ def verdict(rules, default, frame):
 def test_the_first_rule_that_matches_decides(tmp_path, default):
     rng = seeded()
     rules = [random_rule(rng) for _ in range(60)]
-    frames = [bytes(packet(rng)) for _ in range(1500)]
+    frames = [bytes(packet(rng)) for _ in range(600)]
     arg = ";".join([*map(" ".join, rules), f"default {default}"])
     (_, out), stats = forward(tmp_path, f"firewall:{arg}", frames, [])
     assert out == [f for f in frames if verdict(rules, default, Ether(f)) == "permit"]
@@ -244,7 +248,7 @@ def inner_of(frame):
 
 def test_nat_maps_every_inner_pair_to_one_outer_pair_and_back(tmp_path):
     rng = seeded()
-    frames = [inner_frame(rng, rng.randrange(400)) for _ in range(2000)]
+    frames = [inner_frame(rng, rng.randrange(150)) for _ in range(500)]
     (_, out), stats = forward(tmp_path, "nat", frames, [])
     outer_of, inners = {}, {}
     for before, raw in zip(map(Ether, frames), out, strict=True):
@@ -374,12 +378,12 @@ def balanced(tmp_path, backends, frames):
 def test_loadbalance_is_even_consistent_and_hardly_disturbed_by_a_backend_that_goes(tmp_path):
     rng = seeded()
     frames = [bytes(ETHER / IP(src=f"10.0.{f // 250}.{f % 250}", dst="1.1.1.1") /
-                    (UDP, TCP)[f % 2](sport=rng.randrange(65536), dport=80) / Raw(rng.randbytes(20))) for f in range(3000)]
+                    (UDP, TCP)[f % 2](sport=rng.randrange(65536), dport=80) / Raw(rng.randbytes(20))) for f in range(1500)]
     out, stats = balanced(tmp_path, range(5), frames * 2)
     chosen = [Ether(f).dst for f in out]
-    assert chosen[:3000] == chosen[3000:], "a flow keeps its backend"
+    assert chosen[:1500] == chosen[1500:], "a flow keeps its backend"
     assert stats["backend_counts"] == [chosen.count(mac(b)) for b in range(5)]
-    assert all(abs(chosen[:3000].count(mac(b)) - 600) < 5 * (3000 * 0.2 * 0.8) ** 0.5 for b in range(5))
+    assert all(abs(chosen[:1500].count(mac(b)) - 300) < 5 * (1500 * 0.2 * 0.8) ** 0.5 for b in range(5))
     for before, raw in zip(map(Ether, frames), out):
         after = Ether(raw)
         assert after[IP].dst == f"172.16.0.{int(after.dst[-2:], 16)}" and checksums_are_right(raw)
@@ -387,7 +391,7 @@ def test_loadbalance_is_even_consistent_and_hardly_disturbed_by_a_backend_that_g
         assert rebuilt(before) == raw
     less, _ = balanced(tmp_path, (0, 1, 2, 4), frames)
     moved = sum(a != b for a, b in zip(chosen, [Ether(f).dst for f in less]) if a != mac(3))
-    assert moved < 0.1 * 2400
+    assert moved < 0.1 * 1200
     assert mac(3) not in {Ether(f).dst for f in less}
 
 
