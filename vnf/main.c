@@ -61,7 +61,8 @@ cmd_stats(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 
 static const struct control_command commands[] = {
 	{"ports", "the ports and their links", program_ports},
-	{"stats", "packets per receiving port, drops by reason, packets held, cycles (TSC) spent on packets, and times", cmd_stats},
+	{"stats", "packets per receiving port, drops by reason, packets held, cycles (TSC) spent on packets, times",
+	 cmd_stats},
 	{.name = NULL},
 };
 

@@ -49,8 +49,8 @@ struct nf {
 
 	/* Instead of process, for an nf that keeps packets: both are called in every iteration for every side.  take()
 	 * gets what came (n > 0), and returns how many it keeps: the first ones; the others are dropped
-	 * (NF_QUEUE_FULL).  give() puts up to n packets that are to leave now in pkts, and returns how many; they are the caller's then.
-	 * fini() frees what is still kept. */
+	 * (NF_QUEUE_FULL).  give() puts up to n packets that are to leave now in pkts, and returns how many; they are the
+	 * caller's then.  fini() frees what is still kept. */
 	uint16_t (*take)(uint16_t side, struct rte_mbuf **pkts, uint16_t n);
 	uint16_t (*give)(uint16_t side, struct rte_mbuf **pkts, uint16_t n);
 
@@ -64,7 +64,8 @@ extern const struct nf *const nf_all[];
 /* NULL if there is none of that name. */
 const struct nf *nf_find(const char *name);
 
-/* The port at which leaves what came in at `side`: ports are paired, 2k with 2k+1; a single last one is its own pair. */
+/* The port at which leaves what came in at `side`: ports are paired, 2k with 2k+1; a single last one is its own
+ * pair. */
 static inline uint16_t
 nf_out_port(uint16_t side)
 {

@@ -7,8 +7,8 @@
  *
  * PROTOCOL: any, tcp, udp, icmp, icmp6 or a number; an address: any, or a prefix; PORTS: any, N or N-M.  A rule with
  * addresses is of their family, one without is of both.
- * What has no ports, as a fragment after the first, has ports 0 here.  Frames that are no IP pass, as through a filtering
- * bridge; malformed ones do not.
+ * What has no ports, as a fragment after the first, has ports 0 here.  Frames that are no IP pass, as through a
+ * filtering bridge; malformed ones do not.
  */
 #include <rte_acl.h>
 #include <rte_errno.h>

@@ -6,8 +6,8 @@
  *   route PREFIX discard  they are dropped (no_route)
  *
  * The longest prefix decides (rte_fib: DIR24_8, TRIE).  Without any route there is one for each family, to
- * 02:00:00:00:00:PORT.  Time to live goes down by one with the header checksum kept right (RFC 1812 5.3.1, RFC 1624), the
- * hop limit too (RFC 8200 3); headers are checked as RFC 1812 5.2.2 has it, checksum included.  No ICMP is sent.
+ * 02:00:00:00:00:PORT.  Time to live goes down by one with the header checksum kept right (RFC 1812 5.3.1, RFC 1624),
+ * the hop limit too (RFC 8200 3); headers are checked as RFC 1812 5.2.2 has it, checksum included.  No ICMP is sent.
  */
 #include <rte_errno.h>
 #include <rte_fib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * An nf's argument as statements of words: "cir_bytes_per_s 1000; by flow" or one a line; '#' begins a comment that
- * goes to the end of its statement.  The text is another's: every reader says false to what is not wholly what it reads.
+ * goes to the end of its statement.  The text is another's: every reader says false to what is not wholly what it
+ * reads.
  */
 #ifndef VSW_WORDS_H
 #define VSW_WORDS_H

@@ -96,7 +96,8 @@ BAD = (
     ("nf = 'io'\n[nf.fire]\nx = 1", "unknown key 'fire'; did you mean 'firewall'"),
     ("nf = 'io'\n[nf]\nnat = 3", "[nf.nat]: must be a table"),
     ("nf = 'io'\nnf2 = 1", "unknown key 'nf2'"),
-    ("nf = 'io+oi'", "'io+oi': allowed is one of io, macswap"), ("nf = 'io+'", "joined by '+'"), ("nf = ''", "allowed is"),
+    ("nf = 'io+oi'", "'io+oi': allowed is one of io, macswap"), ("nf = 'io+'", "joined by '+'"),
+    ("nf = ''", "allowed is"),
     ("nf = '" + "+".join(["io"] * 17) + "'", "a chain has at most 16 guests"),
     ("nf = 'io'\n[nf.nat]\nflows_max = 9", "[nf.nat]: no cell has this nf"),
     ("nf = 'nat'\n[nf.nat]\nflow_max = 9", "did you mean 'flows_max'"),
@@ -122,7 +123,7 @@ BAD = (
 
 @pytest.mark.parametrize("text, says", BAD)
 def test_bad_nfs_are_named_with_key_or_line(tmp_path: Path, text: str, says: str) -> None:
-    write(tmp_path / "rules.txt", "# the second is missing its ports\npermit any any any any any\ndeny udp any any 53\n")
+    write(tmp_path / "rules.txt", "# one lacks ports\npermit any any any any any\ndeny udp any any 53\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\0")
     write(tmp_path / "many.txt", "".join(f"10.{i // 256}.{i % 256}.0/24 02:00:00:00:00:01\n" for i in range(2000)))
     with pytest.raises(BadInput) as raised:
@@ -132,7 +133,8 @@ def test_bad_nfs_are_named_with_key_or_line(tmp_path: Path, text: str, says: str
 
 def test_noise_instead_of_rules_is_refused_or_taken_but_never_breaks(tmp_path: Path) -> None:
     rng = seeded()
-    words = ["permit", "deny", "any", "udp", "::/0", "10.0.0.0/8", "53", "1-2", "-", "/", "0x1", "#", "\t", "65536", "٣"]
+    words = ["permit", "deny", "any", "udp", "::/0", "10.0.0.0/8", "53", "1-2", "-", "/", "0x1", "#", "\t", "65536",
+             "٣"]
     for _ in range(300):
         write(tmp_path / "rules.txt", "\n".join(" ".join(rng.choices(words, k=rng.randrange(8))) for _ in range(3)))
         try:
@@ -167,7 +169,7 @@ def test_hops_tell_where_frames_were_lost_in_both_directions(tmp_path: Path) -> 
     rng = seeded()
     none = (0, 0, 0, 0, 0)
     before = [stats(rng, [(5, 4, 1, 0, 0), none], 100, 1000) for _ in range(2)]
-    # of 100 forwards: 10 lost before guest 1, 5 denied there, 3 lost behind it, 2 in a full queue of guest 2; 7 at the end
+    # of 100 forwards: 10 lost before guest 1, 5 denied there, 3 lost behind it, 2 in guest 2's full queue; 7 at the end
     after = [stats(rng, [(95, 89, 1, 4, 5), (40, 40, 0, 0, 0)], 1350, 9000),
              stats(rng, [(87, 84, 3, 0, 0), (45, 44, 1, 0, 0)], 100 + 127 * 8, 9000)]
     guests = [("guest1", "firewall"), ("guest2", "io")]
@@ -179,7 +181,7 @@ def test_hops_tell_where_frames_were_lost_in_both_directions(tmp_path: Path) -> 
     assert first.dropped["denied"] == 5 and first.cpu_ratio == 0.25 and first.cycles_per_packet == 1250 / 130
     for way, sent, received in ((0, 100, 73), (1, 50, 38)):
         mine = [h for h in found if h.direction == way]
-        gone = sum(h.lost_before_count or 0 for h in mine) + sum(sum(h.dropped.values()) + (h.tx_full_count or 0) for h in mine)
+        gone = sum((h.lost_before_count or 0) + sum(h.dropped.values()) + (h.tx_full_count or 0) for h in mine)
         assert sent == received + gone
     [cell] = cells_of_text(tmp_path, LOOPBACK + 'nf = "firewall+io"')
     record = Record(tmp_path / "run", "r")

@@ -39,7 +39,8 @@ def forward(tmp_path, nf: str, *inputs: Sequence[bytes]) -> tuple[list[list[byte
 def conserved(stats: dict[str, Any]) -> None:
     """Nothing comes from nowhere, nothing goes without a reason."""
     for side in stats["sides"]:
-        assert side["rx_count"] == side["tx_count"] + side["nf_dropped_count"] + side["tx_full_count"] + side["held_count"]
+        assert side["rx_count"] == sum(side[key] for key in ("tx_count", "nf_dropped_count", "tx_full_count",
+                                                             "held_count"))
         assert sum(side["dropped"].values()) == side["nf_dropped_count"]
 
 
@@ -67,8 +68,8 @@ def packet(rng: random.Random, version: int | None = None) -> Packet:
     source, destination = address(rng, version), address(rng, version)
     if version == 4:
         options = [] if rng.random() < 0.8 else [IPOption_NOP()] * 4
-        ip = IP(src=source, dst=destination, ttl=rng.choice((64, 255, 2, 1, 0)), tos=rng.randrange(256), options=options,
-                id=rng.randrange(65536))
+        ip = IP(src=source, dst=destination, ttl=rng.choice((64, 255, 2, 1, 0)), tos=rng.randrange(256),
+                options=options, id=rng.randrange(65536))
     else:
         ip = IPv6(src=source, dst=destination, hlim=rng.choice((64, 255, 2, 1, 0)), tc=rng.randrange(256),
                   **({"nh": 59} if isinstance(l4, Raw) else {}))

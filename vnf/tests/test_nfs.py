@@ -46,7 +46,7 @@ def noise():
 def plain():
     """Frames as the generator's, there and back."""
     rng = seeded()
-    frames = [bytes(ETHER / ip / UDP(sport=1024 + i % 30, dport=9, **sums) / Raw(i.to_bytes(4, "big") + rng.randbytes(14)))
+    frames = [bytes(ETHER / ip / UDP(sport=1024 + i % 30, dport=9, **sums) / Raw(rng.randbytes(18)))
               for i in range(100) for ip, sums in ((IP(src=f"198.18.0.{i % 7}", dst="198.19.0.1"), {"chksum": 0}),
                                                    (IPv6(src="2001:2::1", dst="2001:2:0:1::1"), {}))]
     back = [bytes(ETHER / IP(src="198.19.0.1", dst="198.18.0.1") / UDP(sport=9, dport=1024) / Raw(rng.randbytes(18)))
@@ -96,8 +96,10 @@ def test_ports_without_interrupts_are_named(tmp_path):
 
 
 TABLES = {
-    "l3fwd": {"routes": ["10.0.0.0/8 02:00:00:00:00:01", "2001:db8::/33 discard", "::/0 06:00:00:00:00:0A", "1.2.3.4 discard"]},
-    "firewall": {"rules": ["deny icmp6 ::1 any fe80::/10 any", "permit 255 any 0-65535 1.2.3.4 7"], "default": "permit"},
+    "l3fwd": {"routes": ["10.0.0.0/8 02:00:00:00:00:01", "2001:db8::/33 discard", "::/0 06:00:00:00:00:0A",
+                         "1.2.3.4 discard"]},
+    "firewall": {"rules": ["deny icmp6 ::1 any fe80::/10 any", "permit 255 any 0-65535 1.2.3.4 7"],
+                 "default": "permit"},
     "nat": {"address": "192.0.2.1", "flows_max": 8, "timeout_ms": 1, "unmatched": "pass"},
     "qos": {"meter": "trtcm", "by": "flow", "yellow": "drop", "meters": 3, "cir_bytes_per_s": 10**12,
             "pir_bytes_per_s": 10**12, "cbs_bytes": 1 << 30, "ebs_bytes": 0, "pbs_bytes": 1 << 30},
@@ -118,7 +120,8 @@ def test_what_the_harness_takes_from_a_scenario_the_nf_takes_too(tmp_path, name)
 
 # ---- l2fwd, l3fwd --------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("arg, peers", (("", ("02:00:00:00:00:01", "02:00:00:00:00:00")), (f":peer {mac(9)}", (mac(9),) * 2)))
+@pytest.mark.parametrize("arg, peers", (("", ("02:00:00:00:00:01", "02:00:00:00:00:00")),
+                                        (f":peer {mac(9)}", (mac(9),) * 2)))
 def test_l2fwd_rewrites_both_addresses_and_nothing_else(tmp_path, arg, peers):
     rng = seeded()
     inputs = [[bytes(packet(rng)) for _ in range(n)] for n in (100, 50)]
@@ -181,14 +184,16 @@ def random_rule(rng):
     version = rng.choice((4, 6))
 
     def net():
-        length = rng.choice((0, 8, 14, 15, 16, 22, 24, 28, 32) if version == 4 else (0, 32, 46, 47, 48, 62, 63, 64, 112, 128))
+        length = rng.choice((0, 8, 14, 15, 16, 22, 24, 28, 32) if version == 4 else
+                            (0, 32, 46, 47, 48, 62, 63, 64, 112, 128))
         return rng.choice(("any", str(ipaddress.ip_network(f"{address(rng, version)}/{length}", strict=False))))
 
     def ports():
         low = rng.choice((0, 53, 80, rng.randrange(65536)))
         return rng.choice(("any", str(low), f"{low}-{rng.randrange(low, 65536)}"))
 
-    return (rng.choice(("permit", "deny")), rng.choice(("any", "udp", "tcp", "icmp", "17", "59")), net(), ports(), net(), ports())
+    protocol = rng.choice(("any", "udp", "tcp", "icmp", "17", "59"))
+    return rng.choice(("permit", "deny")), protocol, net(), ports(), net(), ports()
 
 
 def in_net(word, ip):
@@ -205,9 +210,9 @@ def verdict(rules, default, frame):
     protocol = ip.proto if frame.haslayer(IP) else ip.nh
     l4 = l4_of(frame)
     for action, proto, source, source_ports, destination, destination_ports in rules:
-        if (proto == "any" or {"udp": 17, "tcp": 6, "icmp": 1}.get(proto, proto) in (protocol, str(protocol))) and in_net(
-                source, ip.src) and in_net(destination, ip.dst) and in_ports(source_ports, l4.sport if l4 else 0) and in_ports(
-                destination_ports, l4.dport if l4 else 0):
+        if all((proto == "any" or {"udp": 17, "tcp": 6, "icmp": 1}.get(proto, proto) in (protocol, str(protocol)),
+                in_net(source, ip.src), in_ports(source_ports, l4.sport if l4 else 0),
+                in_net(destination, ip.dst), in_ports(destination_ports, l4.dport if l4 else 0))):
             return action
     return default
 
@@ -239,7 +244,8 @@ def inner_frame(rng, flow):
     protocol = (UDP, TCP)[flow % 2]
     sums = {"chksum": 0} if protocol is UDP and flow % 3 == 0 else {}
     return bytes(ETHER / IP(src=f"192.168.{flow // 200}.{flow % 200}", dst=address(rng, 4), ttl=7) /
-                 protocol(sport=1000 + flow // 4, dport=rng.randrange(65536), **sums) / Raw(rng.randbytes(rng.randrange(60))))
+                 protocol(sport=1000 + flow // 4, dport=rng.randrange(65536), **sums) /
+                 Raw(rng.randbytes(rng.randrange(60))))
 
 
 def inner_of(frame):
@@ -345,10 +351,11 @@ def test_qos_is_a_token_bucket(tmp_path, meter, by, yellow):
     """Sizes are multiples of 64 bytes, so the few tokens of 1 byte/s that come meanwhile change nothing."""
     rng = seeded()
     cbs, second = 64 * rng.randrange(60, 200), 64 * rng.randrange(200, 400)
-    rates = "cir_bytes_per_s 1;" + (f"ebs_bytes {second}" if meter == "srtcm" else f"pir_bytes_per_s 1;pbs_bytes {second}")
+    more = f"ebs_bytes {second}" if meter == "srtcm" else f"pir_bytes_per_s 1;pbs_bytes {second}"
+    settings = f"meter {meter};by {by};yellow {yellow};cir_bytes_per_s 1;cbs_bytes {cbs};{more}"
     frames = [bytes(ETHER / IP(src="1.1.1.1", dst="2.2.2.2", tos=rng.randrange(256)) / UDP() /
                     Raw(bytes(64 * rng.randrange(1, 15) - 28))) for _ in range(400)]
-    (_, out), stats = forward(tmp_path, f"qos:meter {meter};by {by};yellow {yellow};cbs_bytes {cbs};{rates}", frames, [])
+    (_, out), stats = forward(tmp_path, f"qos:{settings}", frames, [])
     models = defaultdict(lambda: (SrTcm if meter == "srtcm" else TrTcm)(cbs, second))
     colours = [models[f[15] >> 2 if by == "dscp" else 0].colour(len(f) - 14) for f in frames]
     passing = ("green", "yellow") if yellow == "pass" else ("green",)
@@ -359,7 +366,7 @@ def test_qos_is_a_token_bucket(tmp_path, meter, by, yellow):
 
 
 def test_qos_by_flow_polices_flows_apart(tmp_path):
-    """Every flow has a bucket of its own, or shares it with others: none gets more than a bucket, one alone gets all."""
+    """Every flow has a bucket of its own, or shares it with another: none gets more than a bucket."""
     frames = [bytes(ETHER / IP(src="1.1.1.1", dst="2.2.2.2") / UDP(sport=flow) / Raw(bytes(36)))
               for _ in range(50) for flow in range(20)]
     (_, out), _ = forward(tmp_path, "qos:by flow;meters 65536;cir_bytes_per_s 1;cbs_bytes 640;ebs_bytes 0", frames, [])
@@ -378,7 +385,8 @@ def balanced(tmp_path, backends, frames):
 def test_loadbalance_is_even_consistent_and_hardly_disturbed_by_a_backend_that_goes(tmp_path):
     rng = seeded()
     frames = [bytes(ETHER / IP(src=f"10.0.{f // 250}.{f % 250}", dst="1.1.1.1") /
-                    (UDP, TCP)[f % 2](sport=rng.randrange(65536), dport=80) / Raw(rng.randbytes(20))) for f in range(1500)]
+                    (UDP, TCP)[f % 2](sport=rng.randrange(65536), dport=80) / Raw(rng.randbytes(20)))
+              for f in range(1500)]
     out, stats = balanced(tmp_path, range(5), frames * 2)
     chosen = [Ether(f).dst for f in out]
     assert chosen[:1500] == chosen[1500:], "a flow keeps its backend"
