@@ -152,7 +152,7 @@ All of it, with hashes of every binary, every command line and the order of the 
 ## What is in data/
 
 trials.csv (every trial), results.csv (every figure of every cell), latency.csv and histograms.csv (whole histograms),
-blocks.csv (the order, with times), ports.csv, series.csv, run.json, logs/ and figures/. Columns: README.md.
+blocks.csv (the order, with times), ports.csv, nfs.csv, series.csv, run.json, logs/ and figures/. Columns: README.md.
 """
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import programs, qemu, topology, traffic
+from harness import nfs, programs, qemu, topology, traffic
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
@@ -34,7 +34,7 @@ class Cell:
     switch: SwitchEntry
     topology: Topology
     guest: str              # "none", "process" or "qemu"
-    nf: str                 # empty where no nf is in the path
+    nf: str                 # empty where no nf is in the path; "a+b": a chain of unlike ones
     direction: str
     port_kind: str
     frame_bytes: int        # of a genome the mean, rounded; where a file is replayed that of the probes
@@ -44,6 +44,8 @@ class Cell:
     unsupported: str = ""   # why this switch cannot do it; empty if it can
     traffic: Traffic | None = None
     repeat: Repeat = Repeat()
+    idle: str = "auto"      # what an nf does without packets
+    nf_arguments: tuple[tuple[str, str], ...] = ()
 
     @property
     def point(self) -> str:
@@ -88,7 +90,9 @@ class Cell:
         if self.guest != "none":
             parts.append(f"{self.guest} guest")
         if self.chain_length:
-            parts.append(f"{self.chain_length} x {self.nf}")
+            parts.append(nfs.chain_text(self.chain_length, self.nf))
+        if self.idle != "auto":
+            parts.append(f"idle {self.idle}")
         if not self.replays:
             parts.append(f"{self.frame_bytes} B")
         if self.flows != 1:
@@ -181,18 +185,21 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
 def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]:
     """The cells of a scenario without a switch; keys that a topology has no use for are taken out, once."""
     m = scenario.matrix
-    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind")
+    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind", "idle")
     mean = scenario.traffic.mean_frame_bytes if scenario.traffic else None
     sizes = m["frame_bytes"] if mean is None else (mean,)
     seen = set()
-    for name, direction, guest, nf, chain, flows, kind, size in itertools.product(*(m[key] for key in keys), sizes):
+    for point in itertools.product(*(m[key] for key in keys), sizes):
+        name, direction, guest, nf, chain, flows, kind, idle, size = point
         if name != "loopback":
             nf, chain = topology.REFLECTOR if name in topology.ROUND_TRIPS else "", 0
+            idle = "auto"
+        chain = (len(nfs.chain(nf)) if name == "loopback" else 0) or chain
         if name == "p2p":
             guest = "none"
         elif guest == "none":
             continue
-        if (key := (name, direction, guest, nf, chain, flows, kind, size)) in seen:
+        if (key := (name, direction, guest, nf, chain, flows, kind, idle, size)) in seen:
             continue
         seen.add(key)
         try:
@@ -205,18 +212,23 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         except BadInput as why:
             raise BadInput(f"{bed.source}: [cores]: {why}") from None
         yield Cell("", scenario.name, SwitchEntry("", "", ""), topo, guest, nf, direction, kind, size, flows,
-                   scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat)
+                   scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat, idle=idle,
+                   nf_arguments=scenario.nf_arguments if nf else ())
 
 
 def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts = [cell.scenario, cell.topology.name, cell.direction]
     parts += [] if cell.guest == "none" else [cell.guest]
     parts += [f"{cell.chain_length}{cell.nf}"] if cell.chain_length else []
+    parts += [] if cell.idle == "auto" else [f"idle-{cell.idle}"]
     parts += [] if cell.replays else [f"{cell.frame_bytes}B", f"{cell.flows}f"]
     parts += [cell.port_kind, *([cell.traffic.label] if cell.traffic else []), entry.name]
     mine = replace(cell, id=".".join(parts), switch=entry)
     if why := traffic.unsupported(cell.traffic, cell.topology):
         return replace(mine, unsupported=why)
+    if cell.idle == "interrupt" and cell.guest == "qemu":
+        return replace(mine, unsupported="a VM's NIC has no receive interrupts under uio_pci_generic: take "
+                       "another idle")
     driver = _driver(entry)
     if cell.port_kind not in driver.ports:
         why = f"{driver.name} has no ports of kind {cell.port_kind} (it can do {', '.join(driver.ports)})"
@@ -283,9 +295,23 @@ def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
     return [(_socket(folder, port), programs.mac(peer, port.peer_port)) for port in ports]
 
 
+def _nf(cell: Cell, name: str) -> str:
+    """The nf of a guest with its argument."""
+    if not cell.nf or name == GENERATOR:
+        return ""
+    return nfs.of_guest(cell.nf, cell.nf_arguments, 1 + [g.name for g in cell.topology.guests].index(name))
+
+
+def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
+    """What a peer does without packets: an nf what the scenario says; else it gives way where it shares a CPU."""
+    if role == "vnf" and cell.idle != "auto":
+        return cell.idle
+    return shared if cell.cores.shares(name) else "busy"
+
+
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
-    idle = "yield" if cell.cores.shares(name) else "busy"
-    options = programs.own(role, cell.nf, idle, bed.ring_size, cell.frame_max_bytes, cell.queues)
+    idle = _idle(cell, name, role, "yield")
+    options = programs.own(role, _nf(cell, name), idle, bed.ring_size, cell.frame_max_bytes, cell.queues)
     mib = programs.process_mib(cell.frame_max_bytes, cell.queues)
     cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
@@ -309,7 +335,7 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
                  str(PurePosixPath(folder) / f"{guest.name}.control"),
                  tuple(qemu.Nic(socket, mac) for socket, mac in ends), bed.ring_size, (cell.cores.of(guest.name),))
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
-    idle = "sleep" if cell.cores.shares(guest.name) else "busy"
-    argv = [guest.role, *programs.guest_eal(), *programs.own(guest.role, cell.nf, idle, bed.ring_size,
+    idle = _idle(cell, guest.name, guest.role, "sleep")
+    argv = [guest.role, *programs.guest_eal(), *programs.own(guest.role, _nf(cell, guest.name), idle, bed.ring_size,
                                                                     cell.frame_max_bytes)]
     return Peer(guest.name, guest.role, tuple(argv), (), tuple(socket for socket, _ in ends), vm)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, blocks.csv, run.json,
-logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of a cell in
+"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, nfs.csv, blocks.csv,
+run.json, logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of a cell in
 blocks.csv comes last: what has none there was not finished, and is measured again when the run is continued
 (resume.py).
 """
@@ -13,9 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness import cost
+from harness import cost, nfs
 from harness.blocks import Turn
 from harness.errors import CannotRun
+from harness.hops import Hop
 from harness.plan import Cell
 from harness.results import SCHEMA_VERSION
 from harness.search import Result, headline
@@ -34,16 +35,20 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
           "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns",
-          "reorder_extent_max_count", *cost.COLUMNS, "skew_s")
+          "reorder_extent_max_count", *cost.COLUMNS, "skew_s", "idle")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
-           "scenario", "reason", "traffic", "block", "goal")
+           "scenario", "reason", "traffic", "block", "goal", "idle")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
 HISTOGRAMS = ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count")     # all but latency
 SERIES = ("trial_id", "stream", "time_s", "sent_count", "received_count", "received_bytes")
 PORTS = ("run_id", "cell_id", "switch", "port", "rx_count", "tx_count", "dropped_count", "block")
+# One row for each hop of each direction of a trial through nfs; the last one is whoever meters.
+NFS = ("run_id", "trial_id", "cell_id", "block", "guest", "nf", "direction", "rx_port", "offered_count", "rx_count",
+       "lost_before_count", "missed_count", "tx_count", "tx_full_count", *(f"dropped_{d}_count" for d in nfs.DROPS),
+       "cycles_per_packet", "nf_cycles_per_packet", "cpu_ratio")
 BLOCKS = ("run_id", "block", "position", "cell_id", "started_utc", "ended_utc", "status", "reason", "load_average")
 TABLES = {"trials": TRIALS, "results": RESULTS, "latency": LATENCY, "histograms": HISTOGRAMS, "series": SERIES,
-          "ports": PORTS, "blocks": BLOCKS}
+          "ports": PORTS, "nfs": NFS, "blocks": BLOCKS}
 
 
 class Table:
@@ -147,6 +152,9 @@ class Record:
             {"trial_id": trial_id, "kind": kind, "bin_low_ns": low, "bin_high_ns": high, "count": count}
             for kind, histogram in trial.histograms.items() if kind != "latency" for low, high, count in histogram.bins)
         self._tables["series"].rows({"trial_id": trial_id, **asdict(point)} for point in trial.series)
+        self._tables["nfs"].rows(
+            {"run_id": self.run_id, "trial_id": trial_id, "cell_id": cell.id, "block": self._block, **_hop(hop)}
+            for hop in trial.hops)
 
     def results(self, cell: Cell, version: str, accel: str, results: Iterable[Result], summary: bool = False) -> None:
         """Of the cell in this block; `summary`: of all its blocks."""
@@ -184,7 +192,13 @@ def _cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
     return {"switch": cell.switch.name, "switch_version": version, "topology": cell.topology.name, "guest": cell.guest,
             "nf": cell.nf, "chain_length": cell.chain_length, "direction": cell.direction, "port_kind": cell.port_kind,
             "accel": accel, "frame_bytes": None if cell.replays else cell.frame_bytes,
-            "flows": None if cell.replays else cell.flows, "traffic": cell.traffic.text if cell.traffic else ""}
+            "flows": None if cell.replays else cell.flows, "traffic": cell.traffic.text if cell.traffic else "",
+            "idle": "" if cell.idle == "auto" else cell.idle}
+
+
+def _hop(hop: Hop) -> dict[str, Any]:
+    row = {**asdict(hop), "lost_before_count": hop.lost_before_count}
+    return row | {f"dropped_{reason}_count": count for reason, count in row.pop("dropped").items()}
 
 
 def _more(trial: Trial) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import figures
+from harness import figures, nfs
 from harness.figures.cells import place
 from harness.figures.data import Data
 from harness.figures.loads import text as load_text
@@ -303,7 +303,8 @@ def _cell_name(row: Row, with_sizes: bool = True) -> str:
     """A cell without its switch, for people; or without frame size and number of flows either."""
     parts = [row["topology"], way(row["topology"], row["direction"]),
              "" if row["guest"] in ("", "none") else f"{row['guest']} guest",
-             f"{row['chain_length']} x {row['nf']}" if row["chain_length"] not in ("", "0") else "",
+             nfs.chain_text(row["chain_length"], row["nf"]),
+             f"idle {row.get('idle')}" if row.get("idle") else "",
              f"{row['frame_bytes']} B" if row["frame_bytes"] and with_sizes else "",
              f"{row['flows']} flows" if row["flows"] not in ("", "1") and with_sizes else "", row.get("traffic")]
     return " ".join(filter(None, parts))

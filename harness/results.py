@@ -29,6 +29,7 @@ NEEDED = {
     "histograms": ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count"),
     "series": ("trial_id", "stream", "time_s"),
     "ports": ("cell_id", "port"),
+    "nfs": ("trial_id", "cell_id", "guest", "rx_port", "rx_count"),
     "blocks": ("block", "cell_id", "status"),
 }
 WARNINGS_MAX = 20           # of one table: a file of noise is not told line by line
@@ -150,7 +151,7 @@ def _take_result(found: Results, row: Row) -> None:
 
 CELL_COLUMNS = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind",
                 "accel",
-                "frame_bytes", "flows", "scenario", "traffic")
+                "frame_bytes", "flows", "scenario", "traffic", "idle")
 
 
 def _take_trials(found: Results) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import traffic
+from harness import nfs, traffic
 from harness import search as searches
 from harness.errors import BadInput
 from harness.schema import Field, check_keys, check_table, merge, read_toml
@@ -23,7 +23,7 @@ from harness.traffic import FRAME_MAX_BYTES, Traffic
 from harness.trial import REPEATABLE
 
 PORT_KINDS = ("vhost-user", "ring")
-NFS = ("io", "macswap")
+IDLES = ("auto", "busy", "yield", "sleep", "interrupt")
 ANCHOR = "anchor"       # the scenario of the cell that watches the machine, see blocks.py
 BLOCKS_MAX = 1000
 NAME_MAX = 64           # names become part of a cell's id, which names a folder
@@ -32,12 +32,13 @@ MATRIX = {
     "topology": Field(str, choices=TOPOLOGIES, many=True, required=True),
     "direction": Field(str, ("one-way",), choices=DIRECTIONS, many=True),
     "guest": Field(str, ("none",), choices=GUESTS, many=True),
-    "nf": Field(str, ("io",), choices=NFS, many=True),
+    "nf": Field(str, ("io",), many=True),
     "chain_length": Field(int, (1,), low=1, high=CHAIN_MAX, many=True),
     "frame_bytes": Field(int, (64,), low=64, high=FRAME_MAX_BYTES, many=True),
     "flows": Field(int, (1,), low=1, high=16_777_216, many=True),
     "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
     "switch": Field(str, (), many=True),
+    "idle": Field(str, ("auto",), choices=IDLES, many=True),    # what an nf does without packets
 }
 # The keys of all kinds of search; each kind has its own besides, and may have other defaults for these.
 SEARCH = {
@@ -72,7 +73,7 @@ REPEAT = {
     "seed": Field(int, 1, low=0, high=2**63 - 1),
     "anchor": Field(bool, True),
 }
-TABLES = ("matrix", "search", "latency", "telemetry", "repeat")
+TABLES = ("matrix", "search", "latency", "telemetry", "repeat", "nf")
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Scenario:
     search: Search
     traffic: Traffic | None = None          # None: constant rate, plain UDP
     repeat: Repeat = Repeat()
+    nf_arguments: tuple[tuple[str, str], ...] = ()      # (nf, argument) of those that take one
 
 
 def from_table(where: str, table: Mapping[str, Any]) -> Scenario:
@@ -103,8 +105,11 @@ def from_table(where: str, table: Mapping[str, Any]) -> Scenario:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file, and those that it names if it is a suite. Raises BadInput."""
-    return [path, *(path.parent / file for file in read_toml(path).get("scenarios", []))]
+    """The file, those that it names if it is a suite, and those with rules and the like that these name. Raises
+    BadInput."""
+    scenarios = [path, *(path.parent / file for file in read_toml(path).get("scenarios", []))]
+    return scenarios + list(dict.fromkeys(
+        file.parent / name for file in scenarios for name in nfs.files(read_toml(file).get("nf"))))
 
 
 def load(path: Path) -> list[Scenario]:
@@ -149,11 +154,13 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
                        f"not {name!r}")
     matrix = check_table(f"{where}: [matrix]", table.get("matrix", {}), MATRIX)
     search = _search(where, table)
-    _check_matrix(where, matrix)
+    _check_matrix(where, matrix, table["matrix"])
     sent = _traffic(where, table, matrix, folder)
     _check_search(where, table, search, sent)
     repeat = check_table(f"{where}: [repeat]", table.get("repeat", {}), REPEAT)
-    return Scenario(name, where, matrix, search, sent, Repeat(**repeat))
+    used = {name for value in matrix["nf"] for name in value.split("+")} if "loopback" in matrix["topology"] else set()
+    return Scenario(name, where, matrix, search, sent, Repeat(**repeat),
+                    nfs.check(where, table.get("nf", {}), folder, used, max(matrix["flows"])))
 
 
 def _search(where: str, whole: Mapping[str, Any]) -> Search:
@@ -207,7 +214,15 @@ def _check_latency(where: str, search: Search) -> None:
                            f"{', '.join(['rplus', *bases])}")
 
 
-def _check_matrix(where: str, matrix: Mapping[str, tuple[Any, ...]]) -> None:
+def _check_matrix(where: str, matrix: Mapping[str, tuple[Any, ...]], given: Mapping[str, Any]) -> None:
+    for value in matrix["nf"]:
+        nfs.check_name(f"{where}: [matrix]: key 'nf'", value)
+        length = len(nfs.chain(value))
+        if length > CHAIN_MAX:
+            raise BadInput(f"{where}: [matrix]: key 'nf' is {value!r}: a chain has at most {CHAIN_MAX} guests")
+        if length and "chain_length" in given and length not in matrix["chain_length"]:
+            raise BadInput(f"{where}: [matrix]: key 'chain_length' has no {length}, but {value!r} is a chain of "
+                           f"{length} guests: take the key out, or add it")
     needs_guest = set(matrix["topology"]) - {"p2p"}
     if needs_guest and set(matrix["guest"]) == {"none"}:
         raise BadInput(f"{where}: [matrix]: key 'guest' is missing: topology {sorted(needs_guest)[0]} needs "

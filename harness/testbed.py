@@ -9,12 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import programs, traffic, trial
+from harness import hops, nfs, programs, traffic, trial
 from harness.channel import Channel, together
 from harness.guest import RunningPeer
 from harness.observe import Observer
@@ -131,6 +131,7 @@ class Testbed:
         self._measured += 1
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         flows = self.cell.topology.flows
+        before = self._nf_stats(request)
         with self._observer(request) as seen:
             meanwhile = seen.window if seen else lambda: None
             if self.cell.topology.one_holds_both_ends:
@@ -151,6 +152,7 @@ class Testbed:
                           drained=counted.drained, cell_flags=self.flags() if flags is None else flags,
                           loops=[loop for s in senders for loop in s["workers"]], steal_ns=counted.steal_ns,
                           interval_s=self._interval_s(request), skew_s=counted.skew_s)
+        made = replace(made, hops=self._hops(before, self._nf_stats(request), directions)) if before else made
         return seen.marked(made, self.peers[flows[0].tx[0]].tsc_hz, self.cell.cores.oversubscribed) if seen else made
 
     def _observer(self, request: Request) -> AbstractContextManager[Observer | None]:
@@ -158,6 +160,19 @@ class Testbed:
         if not request.telemetry:
             return nullcontext()
         return Observer(self._driver(), self.setup.site, self._output, self.switch, request, self.logs)
+
+    def _nf_stats(self, request: Request) -> list[Mapping[str, Any]]:
+        """What the nfs of a chain have counted so far, in order; empty where there are none."""
+        if not self.cell.chain_length or request.phase == PROBE:
+            return []
+        return [self._channel(guest.name).request("stats", ANSWER_S) for guest in self.cell.topology.guests]
+
+    def _hops(self, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]],
+              directions: Sequence[Direction]) -> list[hops.Hop]:
+        names = nfs.chain(self.cell.nf) or (self.cell.nf,) * self.cell.chain_length
+        guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, names)]
+        return hops.between(guests, before, after, [d.sent_count for d in directions],
+                            [d.meter["received_count"] for d in directions], self.cell.topology.flows[0].rx[0])
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import stats
 from harness.cost import Cost
+from harness.hops import Hop
 from harness.stats import Histogram
 
 CLOCK_LIMIT_PPM = 100.0     # RFC 9971 has none; above this rates and latencies are off by more than 0.01 %
@@ -139,6 +140,7 @@ class Trial:
     skew_s: float | None = None     # by how much two programs that send ended apart; None where one does it all
     direction_count: int = 1
     cost: Cost | None = None        # of trials of telemetry
+    hops: Sequence[Hop] = ()        # through a chain of nfs
 
     @property
     def bins(self) -> stats.Bins:

@@ -9,9 +9,9 @@ extern const struct nf nf_macswap;
 extern const struct nf nf_reflector;
 
 static uint16_t
-reflector_process(struct rte_mbuf **pkts, uint16_t n)
+reflector_process(uint16_t side, struct rte_mbuf **pkts, uint16_t n, uint8_t *drop)
 {
-	return nf_macswap.process(pkts, n);
+	return nf_macswap.process(side, pkts, n, drop);
 }
 
 const struct nf nf_reflector = {

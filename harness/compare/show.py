@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness import nfs
 from harness.compare.sides import KEY, Side
 from harness.compare.verdict import EQUIVALENT, FASTER, INCONCLUSIVE, MORE_MAX, SLOWER, Row
 
@@ -69,7 +70,8 @@ def _name(row: Row, figures: Collection[str]) -> str:
     c = row.pair.columns
     parts = [c.get("topology", ""), c.get("direction", "")]
     parts += [f"{c['guest']} guest"] if c.get("guest", "none") not in ("none", "") else []
-    parts += [f"{c['chain_length']} x {c.get('nf', '')}"] if c.get("chain_length", "0") not in ("0", "") else []
+    parts += [nfs.chain_text(c.get("chain_length"), c.get("nf", ""))] if c.get("chain_length", "0") != "0" else []
+    parts += [f"idle {c['idle']}"] if c.get("idle") else []
     parts += [f"{c['frame_bytes']} B"] if c.get("frame_bytes") else []
     parts += [f"{c['flows']} flows"] if c.get("flows", "1") not in ("1", "") else []
     parts += [c["port_kind"]] if c.get("port_kind", "vhost-user") != "vhost-user" else []

@@ -34,7 +34,8 @@ ABSENT = (
     ("missing", "missing: no row in results.csv."),
 )
 GUEST_TEXT = {"none": "no guest", "": "no guest", "process": "process guest", "qemu": "QEMU guest"}
-SPLIT = ("accel", "port_kind", "nf", "flows")       # splits panels, where one bar would otherwise have several values
+# Splits panels, where one bar would otherwise have several values.
+SPLIT = ("accel", "port_kind", "nf", "flows", "idle")
 CEILING_SEEN = 1.8          # a ceiling up to so many times above the highest bar is within the axis
 SHARE = 2.5                 # panels share a y scale when their maxima are within this factor
 
@@ -215,8 +216,8 @@ def _split_columns(points: Sequence[_Point]) -> list[str]:
     for column in SPLIT:
         seen: dict[tuple, str] = {}
         for p in points:
-            key = (p.setup, p.switch, p.frame_bytes, *(p.row[c] for c in split))
-            if p.value is not None and seen.setdefault(key, p.row[column]) != p.row[column]:
+            key = (p.setup, p.switch, p.frame_bytes, *(p.row.get(c) for c in split))
+            if p.value is not None and seen.setdefault(key, p.row.get(column)) != p.row.get(column):
                 split.append(column)
                 break
     return split
@@ -233,7 +234,7 @@ def _group(points: Sequence[_Point], split: Sequence[str],
     panel stands in every panel of its setup.
     """
     def key(p: _Point) -> _Key:
-        return p.setup, tuple(p.row[c] for c in split)
+        return p.setup, tuple(p.row.get(c) for c in split)
 
     panels: dict[_Key, dict[tuple[str, int], _Point]] = {key(p): {} for p in points if p.value is not None}
     homeless = []
@@ -280,8 +281,9 @@ def _titles(setup: tuple[str, int, str, str], points: Sequence[_Point],
 
 
 def split_text(column: str, value: str) -> str:
-    value = clean(value, 16) or "-"
-    return {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}"}.get(column, value)
+    value = clean(value, 24) or ("auto" if column == "idle" else "-")
+    return {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}", "idle": f"idle {value}"}.get(column,
+                                                                                                             value)
 
 
 def _bars(switches: Sequence[str], points: dict[tuple[str, int], _Point]) -> tuple[tuple[Bar, ...], str]:

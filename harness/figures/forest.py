@@ -5,6 +5,7 @@ Pure.
 
 from typing import NamedTuple
 
+from harness import nfs
 from harness.figures.bars import by_number
 from harness.figures.data import Data
 from harness.figures.reading import NotDrawn, Row, clean, number, whole
@@ -109,7 +110,7 @@ def _name(r: Ratio) -> str:
     get = r.row.get
     words = [get("topology"), way(get("topology"), get("direction")),
              f"{get('guest')} guest" if get("guest") not in ("", "none") else "",
-             f"{get('chain_length')} x {get('nf')}" if get("chain_length") not in ("", "0") else "",
+             nfs.chain_text(get("chain_length"), get("nf")), f"idle {get('idle')}" if get("idle") else "",
              f"{get('frame_bytes')} B" if get("frame_bytes") else "",
              f"{get('flows')} flows" if get("flows") not in ("", "1") else "",
              get("port_kind") if get("port_kind") != "vhost-user" else "", "with traffic" if get("traffic") else ""]

@@ -1,31 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """vnf between pcap files: what goes in, what comes out, and its counters."""
 
-import time
-
 import pytest
-from coretest import Program, read_pcap, seeded, write_pcap
+from coretest import Program, seeded, write_pcap
+from nftest import forward
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
-
-WAIT_S = 20.0
-
-
-def forward(tmp_path, nf, *inputs):
-    """Runs vnf until it has received all; the frames that left each port, and its stats."""
-    vdevs = []
-    for i, frames in enumerate(inputs):
-        source = write_pcap(tmp_path / f"in{i}.pcap", frames)
-        vdevs.append(f"net_pcap{i},rx_pcap={source},tx_pcap={tmp_path}/out{i}.pcap")
-    total = sum(len(frames) for frames in inputs)
-    with Program("vnf", "--nf", nf, vdevs=vdevs) as vnf:
-        assert vnf.ready["nf"] == nf.split(":")[0]
-        deadline = time.monotonic() + WAIT_S
-        while (stats := vnf.do("stats"))["rx_count"] < total:
-            assert time.monotonic() < deadline, stats
-            time.sleep(0.01)
-        vnf.end()
-    return [read_pcap(tmp_path / f"out{i}.pcap") for i in range(len(inputs))], stats
 
 
 def frames_of_all_sizes(rng):
