@@ -10,6 +10,7 @@
 #   make calibrate  what this machine and our own programs can do (1 to 2 minutes; make bench does a short one)
 #   make bench-core             set up what is missing, measure our generator and meter against their bars (as root)
 #   make bench-core FIGURES="1 4" ROUNDS=9
+#   make bench-guests           the same of guests: boot, image, chains (as root)
 #   make setup      only set up;  make clean: remove what was built (results are kept)
 
 SUITE ?= quick
@@ -39,6 +40,9 @@ figures:
 bench-core: setup
 	@./vswbench bench core $(foreach f,$(FIGURES),--figure $(f)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
+bench-guests: setup
+	@./vswbench bench guests $(foreach f,$(FIGURES),--figure $(f)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 compare:
 	@test -n "$(A)" || { echo "which runs? make compare A=results/... B=results/..." >&2; exit 2; }
 	@./vswbench compare "$(A)" $(if $(B),"$(B)")
@@ -52,4 +56,4 @@ setup:
 clean:
 	rm -rf build
 
-.PHONY: bench bench-core bench-search test test-sanitize calibrate figures compare setup clean
+.PHONY: bench bench-core bench-guests bench-search test test-sanitize calibrate figures compare setup clean

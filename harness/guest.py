@@ -8,7 +8,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness import qemu
+from harness import qemu, qmp
 from harness.channel import Channel
 from harness.errors import CellFailed
 from harness.plan import Peer
@@ -27,7 +27,7 @@ class RunningPeer:
         self._stack = stack
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
-            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.cpus)
+            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.boot_cpus)
         else:
             self.process = Process(peer.name, peer.argv, log, env=dict(peer.env), piped=True)
         stack.callback(self.process.stop)
@@ -36,6 +36,8 @@ class RunningPeer:
         """Wait for the program's ready event (in a VM: boot, then start it)."""
         if self.peer.vm:
             self.boot(self.peer.vm)
+            qmp.pin(self.peer.name, self.peer.vm.qmp_socket, self.process.pid, self.peer.vm.control_cpu,
+                    self.peer.vm.vcpu_cpus)
             assert self.channel
             self.channel.request("exec", PROGRAM_READY_S, argv=list(self.peer.argv))
         else:

@@ -71,6 +71,10 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
     pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
+    gigantic = max((_setup(cell, the_bed).gigantic_pages for cell in cells), default=0)
+    if gigantic > (there := host.gigantic_pages_free()):
+        lines.append(f"{there} of {gigantic} hugepages of 1 GiB that guests take ([guest] hugepages = \"1G\") are free: "
+                     f"boot with the kernel options hugepagesz=1G hugepages={gigantic}")
     if pages:
         try:
             host.check_hugepages_possible(pages)
@@ -80,7 +84,12 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
 
 
 def _hugepages(cell: Cell, the_bed: bed.Bed) -> int:
-    return plan.setup(cell, the_bed, image(), "/", "/", "tcg").hugepages
+    return _setup(cell, the_bed).hugepages
+
+
+def _setup(cell: Cell, the_bed: bed.Bed) -> plan.Setup:
+    """With folders that do not matter."""
+    return plan.setup(cell, the_bed, image(), "/", "/", "tcg")
 
 
 def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import traffic
+from harness import machine, traffic, virtio
 from harness import search as searches
 from harness.errors import BadInput
+from harness.machine import Machine
 from harness.schema import Field, check_keys, check_table, merge, read_toml
 from harness.search import Search
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
@@ -38,6 +39,7 @@ MATRIX = {
     "flows": Field(int, (1,), low=1, high=16_777_216, many=True),
     "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
     "switch": Field(str, (), many=True),
+    **virtio.MATRIX,
 }
 # The keys of all kinds of search; each kind has its own besides, and may have other defaults for these.
 SEARCH = {
@@ -67,7 +69,7 @@ REPEAT = {
     "seed": Field(int, 1, low=0, high=2**63 - 1),
     "anchor": Field(bool, True),
 }
-TABLES = ("matrix", "search", "latency", "repeat")
+TABLES = ("matrix", "guest", "search", "latency", "repeat")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Scenario:
     search: Search
     traffic: Traffic | None = None          # None: constant rate, plain UDP
     repeat: Repeat = Repeat()
+    machine: Machine = Machine()
 
 
 def from_table(where: str, table: Mapping[str, Any]) -> Scenario:
@@ -148,7 +151,8 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
     sent = _traffic(where, table, matrix, folder)
     _check_search(where, table, search, sent)
     repeat = check_table(f"{where}: [repeat]", table.get("repeat", {}), REPEAT)
-    return Scenario(name, where, matrix, search, sent, Repeat(**repeat))
+    return Scenario(name, where, matrix, search, sent, Repeat(**repeat),
+                    machine.check(f"{where}: [guest]", table.get("guest", {})))
 
 
 def _search(where: str, table: Any, latency_table: Any) -> Search:

@@ -70,16 +70,22 @@ class Testbed:
 
     def bring_up(self) -> None:
         Path(self.setup.site.folder).mkdir(parents=True)
+        if self.setup.switch_first:
+            self._start_switch()
         for peer in self.setup.peers:
             self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)
-        for step in (*self.setup.launch, *self.setup.wire):
-            self._do(step)
+        if not self.setup.switch_first:
+            self._start_switch()
         for peer in self.peers.values():
             peer.ready()
         for peer in self.peers.values():
             wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
         self._learn()
         wait_until(self._probed, PROBE_S, "a probe frame through every wire", self._processes())
+
+    def _start_switch(self) -> None:
+        for step in (*self.setup.launch, *self.setup.wire):
+            self._do(step)
 
     def _processes(self) -> list[Process]:
         return [*self.switch, *(peer.process for peer in self.peers.values())]

@@ -64,7 +64,6 @@ FIELDS = {
     "src_port": Field(int, 1024, low=0, high=65535),
     "dst_port": Field(int, 9, low=0, high=65535),
     "learning_count": Field(int, 0, low=0, high=1000),
-    "queues": Field(int, 1, low=1, high=8),
     "interval_s": Field(float, 0.0, low=0, high=3600),
     "flow_records": Field(bool, False),
     "replay": Field(dict, {}),
@@ -140,7 +139,6 @@ class Traffic:
     src_port: int = 1024
     dst_port: int = 9
     learning_count: int = 0
-    queues: int = 1                 # queue pairs of every port
     interval_s: float = 0.0
     flow_records: bool = False
     replay: Replay | None = None
@@ -383,10 +381,8 @@ def frame_max_bytes(traffic: Traffic | None, frame_bytes: int) -> int:
     return max(*largest, STANDARD_FRAME_BYTES)
 
 
-def unsupported(traffic: Traffic | None, one_holds_both_ends: bool, has_guests: bool) -> str:
-    """Why this traffic cannot be had where sender and receiver are two programs, or behind guests; empty if it can."""
-    if traffic and traffic.queues > 1 and has_guests:
-        return "[traffic] queues: guests have one queue pair a port so far: use p2p"
+def unsupported(traffic: Traffic | None, one_holds_both_ends: bool) -> str:
+    """Why this traffic cannot be had where sender and receiver are two programs; empty if it can."""
     if traffic is None or one_holds_both_ends:
         return ""
     for key, what in (("replay", "replayed frames carry no stamp"),

@@ -3,7 +3,8 @@
  * vnf: the program that hosts a network function in a guest.
  *
  * Ports are paired: what comes in at 2k goes through the nf and out at 2k+1, and back.  A single last port
- * is its own pair.  A full transmit queue drops, as a NIC does: waiting would only move the queue here.
+ * is its own pair.  What comes in at queue q goes out at queue q.  A full transmit queue drops, as a NIC does: waiting
+ * would only move the queue here.
  */
 #include <rte_cycles.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct vnf {
 	struct side side[PORT_MAX]; /* by receiving port; tx_count of what it sent on */
 	uint64_t busy_tsc;          /* time spent in iterations that had packets */
 	uint32_t since_yield;
+	uint16_t queue; /* of every port, whose turn it is */
 };
 
 static const struct nf *chosen_nf;
@@ -66,7 +68,7 @@ static void
 send_on(struct vnf *v, uint16_t port, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct side *side = &v->side[port];
-	uint16_t sent = n > 0 ? rte_eth_tx_burst(pair_of(v, port), 0, pkts, n) : 0;
+	uint16_t sent = n > 0 ? rte_eth_tx_burst(pair_of(v, port), v->queue, pkts, n) : 0;
 
 	if (sent < n)
 		rte_pktmbuf_free_bulk(&pkts[sent], n - sent);
@@ -87,7 +89,7 @@ static uint16_t
 forward(struct vnf *v, uint16_t port)
 {
 	struct rte_mbuf *pkts[BURST];
-	uint16_t n = rte_eth_rx_burst(port, 0, pkts, BURST);
+	uint16_t n = rte_eth_rx_burst(port, v->queue, pkts, BURST);
 
 	if (n == 0)
 		return 0;
@@ -107,7 +109,7 @@ take_and_give(struct vnf *v, uint16_t port)
 	struct rte_mbuf *in[BURST];
 	struct rte_mbuf *out[BURST];
 	struct side *side = &v->side[port];
-	uint16_t n = rte_eth_rx_burst(port, 0, in, BURST);
+	uint16_t n = rte_eth_rx_burst(port, v->queue, in, BURST);
 	uint64_t start = rte_rdtsc();
 
 	if (n > 0) {
@@ -130,8 +132,9 @@ poll_ports(void *arg)
 	struct vnf *v = arg;
 	uint32_t moved = 0;
 
-	for (uint16_t port = 0; port < v->program.ports.count; port++)
-		moved += v->nf->take != NULL ? take_and_give(v, port) : forward(v, port);
+	for (v->queue = 0; v->queue < v->program.ports.queues; v->queue++)
+		for (uint16_t port = 0; port < v->program.ports.count; port++)
+			moved += v->nf->take != NULL ? take_and_give(v, port) : forward(v, port);
 	v->since_yield += moved;
 	if (v->worker.idle == IDLE_YIELD && v->since_yield >= YIELD_AFTER) {
 		v->since_yield = 0;

@@ -7,6 +7,9 @@ verdicts are in rows.py, the tools and how they are started in lab.py; runner.py
 
 from types import ModuleType
 
-from harness.bench import flows, foreign, known_delay, one_core, pacing, through_switch
+from harness.bench import (flows, foreign, guest_boot, guest_chains, guest_image, known_delay, one_core, pacing,
+                           through_switch)
 
 FIGURES: tuple[ModuleType, ...] = (one_core, through_switch, foreign, pacing, known_delay, flows)
+GUEST_FIGURES: tuple[ModuleType, ...] = (guest_boot, guest_image, guest_chains)
+SUITES = {"core": FIGURES, "guests": GUEST_FIGURES}

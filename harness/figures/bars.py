@@ -35,7 +35,7 @@ TOPOLOGIES = ("p2p", "p2v", "v2v", "loopback")
 GUESTS = ("none", "process", "qemu")
 GUEST_TEXT = {"none": "no guest", "": "no guest", "process": "process guest", "qemu": "QEMU guest"}
 DIRECTIONS = ("one-way", "two-way")
-SPLIT = ("accel", "port_kind", "nf", "flows")       # splits panels, where one bar would otherwise have several values
+SPLIT = ("accel", "port_kind", "nf", "flows", "variant")    # splits panels, where one bar would have several values
 CEILING_SEEN = 1.8          # a ceiling up to so many times above the highest bar is within the axis
 SHARE = 2.5                 # panels share a y scale when their maxima are within this factor
 
@@ -114,7 +114,7 @@ def pivot(rows: Sequence[Row], measure: Measure, ceiling: Ceiling | None = None,
     """Arrange the rows of the measure: a panel per setup (topology, chain length, guest, direction), in it a group per
     frame size, in it a bar per switch of the whole chart (testpmd first, null last, others by name).
 
-    Where one bar would have several values since accel, port_kind, nf or flows vary, panels are split by that column.
+    Where one bar would have several values since a column of SPLIT varies, panels are split by that column.
     What is still double is the last row of an append-only file, with a warning. Raises NotDrawn when nothing is left to
     draw, FigureError when there is more than fits.
     """
@@ -216,8 +216,8 @@ def _split_columns(points: Sequence[_Point]) -> list[str]:
     for column in SPLIT:
         seen: dict[tuple, str] = {}
         for p in points:
-            key = (p.setup, p.switch, p.frame_bytes, *(p.row[c] for c in split))
-            if p.value is not None and seen.setdefault(key, p.row[column]) != p.row[column]:
+            key = (p.setup, p.switch, p.frame_bytes, *(p.row.get(c) for c in split))
+            if p.value is not None and seen.setdefault(key, p.row.get(column)) != p.row.get(column):
                 split.append(column)
                 break
     return split
@@ -281,7 +281,7 @@ def _titles(setup: tuple[str, int, str, str], points: Sequence[_Point],
 
 
 def split_text(column: str, value: str) -> str:
-    value = clean(value, 16) or "-"
+    value = clean(value, 16) or ("usual ports" if column == "variant" else "-")
     return {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}"}.get(column, value)
 
 

@@ -26,6 +26,7 @@ class Place(NamedTuple):
     port_kind: str
     nf: str
     flows: str
+    variant: str
     traffic: str
 
     @property
@@ -39,7 +40,7 @@ def place(row: Row) -> Place:
     chain, frame = whole(row["chain_length"] or "0"), whole(row["frame_bytes"] or "0")
     return Place(row["topology"], -1 if chain is None else chain, row["guest"], row["direction"], row["switch"],
                  -1 if frame is None else frame, row["accel"], row["port_kind"], row["nf"], row["flows"],
-                 row.get("traffic"))
+                 row.get("variant"), row.get("traffic"))
 
 
 class Key(NamedTuple):

@@ -77,9 +77,9 @@ def vmlinux(bzimage):
 
 
 def slim(elf):
-    """The same kernel in memory by fewer bytes: only the program headers and what they load, without the zeros at the end of
-    a segment (memory beyond a segment's file size is zero: ELF-64 Object File Format 1.5, section 7). Half of the file that
-    Debian's kernel unpacks to is alignment, section headers and a .bss that stands in the file."""
+    """The same kernel in memory by fewer bytes: only the program headers and what they load, without the zeros at the end
+    of a segment (memory beyond a segment's file size is zero: ELF-64 Object File Format 1.5, section 7). A third of the
+    file that Debian's kernel unpacks to is alignment and a .bss that stands in the file."""
     phoff, = struct.unpack_from("<Q", elf, 0x20)
     phentsize, phnum = struct.unpack_from("<HH", elf, 0x36)
     headers = [list(struct.unpack_from("<IIQQQQQQ", elf, phoff + i * phentsize)) for i in range(phnum)]
