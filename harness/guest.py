@@ -12,9 +12,10 @@ from harness import qemu, qmp
 from harness.channel import Channel
 from harness.errors import CellFailed
 from harness.plan import Peer
-from harness.proc import Process, wait_until
+from harness.proc import LAST_WORDS, Process, wait_until
 
 PROGRAM_READY_S = 30.0
+PANIC = "Kernel panic - not syncing"     # kernel/panic.c
 BOOT_S = {"kvm": 15.0, "tcg": 60.0}
 
 
@@ -27,7 +28,9 @@ class RunningPeer:
         self._stack = stack
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
-            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.boot_cpus)
+            console = Path(peer.vm.console_log)
+            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.boot_cpus,
+                                   more_words=lambda: f"{_console(console)}; see {console}")
         else:
             self.process = Process(peer.name, peer.argv, log, env=dict(peer.env), piped=True)
         stack.callback(self.process.stop)
@@ -56,7 +59,8 @@ class RunningPeer:
         try:
             self.channel.event("booted", BOOT_S[vm.accel])
         except CellFailed as failure:
-            raise CellFailed(f"{failure}{_last_line(Path(vm.console_log))}") from None
+            words = _console(Path(vm.console_log))
+            raise failure if words in str(failure) else CellFailed(f"{failure}{words}") from None
 
     def _connect(self, vm: qemu.Vm) -> socket.socket:
         """QEMU makes the control socket early, but answers on it only when all its NICs have been connected."""
@@ -75,9 +79,13 @@ class RunningPeer:
         return all(port["link_up"] for port in self.channel.request("ports", PROGRAM_READY_S)["ports"])
 
 
-def _last_line(console: Path) -> str:
+def _console(path: Path) -> str:
+    """What a guest's console says in the end, for an error line; a panic before anything else."""
     try:
-        lines = [line.strip() for line in console.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
-        return ""
-    return f" (the console's last line: {lines[-1][:200]})" if lines else " (the console is empty)"
+        return " (it has no console yet)"
+    panics = [line for line in lines if PANIC in line]
+    if panics:
+        return f" (the guest's kernel gave up: {panics[0][panics[0].index(PANIC):][:LAST_WORDS]})"
+    return f" (the console's last line: {lines[-1][:LAST_WORDS]})" if lines else " (the console is empty)"

@@ -40,8 +40,11 @@ class Process:
     that only stays open and stdout goes to the log."""
 
     def __init__(self, name: str, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None,
-                 piped: bool = False, cpus: Sequence[int] = ()) -> None:
+                 piped: bool = False, cpus: Sequence[int] = (),
+                 more_words: Callable[[], str] = lambda: "") -> None:
+        """`more_words`: what else is to be said when it has ended."""
         self.name = name
+        self._more_words = more_words
         self.log = log
         self.argv = list(argv)
         prefix = [*DIES_WITH_US]
@@ -69,7 +72,7 @@ class Process:
             code = None
         if code is not None:
             how = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-            raise CellFailed(f"{self.name} {how}{self.last_words()}; see {self.log}")
+            raise CellFailed(f"{self.name} {how}{self.last_words()}{self._more_words()}; see {self.log}")
 
     def last_words(self) -> str:
         """The last line of its log, for an error line."""

@@ -43,6 +43,8 @@ class Qmp:
         """What the command returns; events in between are passed over."""
         try:
             self._socket.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        except ConnectionError:
+            pass                                # reading says so, and what came before
         except OSError as error:
             raise CellFailed(f"{self.who}: QEMU's monitor took no '{name}': {error}") from None
         while "event" in (message := self._message()):
@@ -55,6 +57,8 @@ class Qmp:
         while b"\n" not in self._buffer:
             try:
                 data = self._socket.recv(65536)
+            except ConnectionError:
+                data = b""
             except OSError as error:
                 raise CellFailed(f"{self.who}: QEMU's monitor does not answer: {error}") from None
             if not data or len(self._buffer) > LINE_MAX:

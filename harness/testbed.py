@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import traffic, trial
 from harness.channel import Channel
+from harness.errors import CellFailed
 from harness.guest import RunningPeer
 from harness.plan import Cell, Setup
 from harness.proc import Process, run_command, wait_until
@@ -33,6 +34,7 @@ SILENCE_S = 0.02        # a trial is over when nothing has come for so long,
 SHARED_SILENCE_S = 0.25     # or for so long where pollers wait for one another's CPU
 DRAIN_MAX_S = 5.0           # it is over anyway
 LEARN_AGAIN_S = 60.0        # switches forget addresses that they have not seen for minutes
+SOCKET_PATH_MAX = 107   # bytes of a unix socket's path
 EPOCHS = 65536          # the stamp's epoch has 16 bits
 
 
@@ -49,6 +51,15 @@ class _Counted:
 def _missed(reply: Mapping[str, Any]) -> Mapping[str, int]:
     """What the ports of the tester dropped, by counter where the program tells them apart."""
     return reply.get("missed") or {"imissed": reply["missed_count"]}
+
+
+def _check_socket_paths(setup: Setup) -> None:
+    """CellFailed if a path is too long for a unix socket: what every program says of it is worse."""
+    paths = [*setup.site.sockets, *(path for p in setup.peers if p.vm for path in (p.vm.control_socket, p.vm.qmp_socket))]
+    longest = max(paths, key=lambda path: len(path.encode()), default="")
+    if (size := len(longest.encode())) > SOCKET_PATH_MAX:
+        raise CellFailed(f"socket path too long: {longest} has {size} bytes, at most {SOCKET_PATH_MAX} are allowed "
+                         "(unix(7)): let TMPDIR name a shorter folder")
 
 
 class Testbed:
@@ -69,6 +80,7 @@ class Testbed:
     # -- coming up -----------------------------------------------------------------------------------------------
 
     def bring_up(self) -> None:
+        _check_socket_paths(self.setup)
         Path(self.setup.site.folder).mkdir(parents=True)
         if self.setup.switch_first:
             self._start_switch()

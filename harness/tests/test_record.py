@@ -97,7 +97,7 @@ def test_units_stand_in_every_name_of_a_quantity(rec: Record) -> None:
             words = {"run_id", "trial_id", "cell_id", "phase", "started_utc", "switch", "switch_version", "topology",
                      "guest",
                      "nf", "direction", "port_kind", "accel", "metric", "status", "flags", "scenario", "reason",
-                     "traffic", "cpu", "goal"}
+                     "traffic", "cpu", "goal", "variant"}
             assert column in plain | words or column.endswith(("_pps", "_bps", "_ns", "_s", "_bytes", "_ratio",
                                                                "_count")), column
 
@@ -205,7 +205,7 @@ def test_what_came_later_stands_in_the_last_columns_and_in_tables_of_its_own(rec
         "departure_gap_p50_ns": "1000", "departure_gap_p99_ns": "1000", "back_to_back_ratio": "0.0",
         "run_delay_ns": "7", "steal_ns": "", "voluntary_switches_count": "8", "imissed_count": "0", "ierrors_count": "",
         "rx_nombuf_count": "", "idle_ratio": "0.5", "cpu": "1", "replay_gap_error_p50_ns": "",
-        "replay_gap_error_p99_ns": "", "reorder_extent_max_count": ""}
+        "replay_gap_error_p99_ns": "", "reorder_extent_max_count": "", "variant": ""}
     assert {(r["kind"], r["bin_low_ns"], r["count"]) for r in rows_of(rec.folder / "histograms.csv")} == {
         ("latency_intended", "150", "2000"), ("ipdv", "3", "2000"), ("departure_gap", "1000", "2000"),
         ("lateness", "1", "2000")}
