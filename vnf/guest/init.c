@@ -6,13 +6,15 @@
  * uio_pci_generic, hugepages counted), then start programs on request of the host. Host and guest talk through one
  * virtio-serial port named "vswbench.control": one JSON object a line, both ways.
  *
- *   guest -> host  {"event":"booted","kernel":"6.1.0","nics":["0000:00:04.0"],"hugepages_count":128,
- *                   "hugepage_bytes":2097152,"memory_bytes":...,"uptime_s":1.234}
+ *   guest -> host  {"event":"booted","kernel":"6.1.0","nics":["0000:00:04.0"],"nic_driver":"uio_pci_generic",
+ *                   "hugepages_count":128,"hugepage_bytes":2097152,"memory_bytes":...,"uptime_s":1.234}
  *   host -> guest  {"id":1,"cmd":"exec","argv":["vnf","-l","0"]}
  *   guest -> host  {"id":1,"ok":true,"pid":57}      from the next byte on the port belongs to that program:
  *                                                   its stdin and stdout are the port, its stderr is the console
  *   guest -> host  {"event":"exited","status":0}    or "signal":N; from here on init reads lines again
  *   host -> guest  {"id":2,"cmd":"poweroff"}        so does the host when it closes the port
+ *
+ * In an image of somebody else it is a program that ssh starts (inimage.h), and does the same from there on.
  *
  * A request that cannot be done is answered {"id":..,"ok":false,"error":".."} and changes nothing.
  * Failure of the guest itself: one line "vswbench-init: ..." on the console, {"event":"failed","error":".."} on the
@@ -21,10 +23,8 @@
  *
  * Units stand in the names; uptime_s counts from the start of the kernel (firmware not included).
  */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -36,9 +36,11 @@
 #include "end.h"
 #include "exec.h"
 #include "hostport.h"
+#include "inimage.h"
 #include "nics.h"
 #include "system.h"
 
+#define NIC_DRIVER "uio_pci_generic"
 #define LINE_BYTES 65536    /* longest request line */
 
 /* Does one request. */
@@ -69,39 +71,59 @@ static void handle(const char *line, size_t len)
 	json_decref(request);
 }
 
-int main(void)
+/* As PID 1: all of the guest is ours. Gives the NICs, claimed. */
+static json_t *take_over(void)
 {
-	static char line[LINE_BYTES];
 	size_t i;
 	json_t *nic;
 
-	if (getpid() != 1) {
-		fputs("vswbench-init: runs as PID 1 of a guest only\n", stderr);
-		return 2;
-	}
 	mount_all();
 	loopback_up();
 	json_t *nics = find_nics();
 	json_array_foreach(nics, i, nic)
-		claim_nic(json_string_value(nic));
+		claim_nic(json_string_value(nic), NIC_DRIVER);
 	load_modules("/modules.list");
-	open_port();
-	await_host();    /* from here on a failure reaches the host too */
-	json_array_foreach(nics, i, nic)
-		check_nic(json_string_value(nic));
+	return nics;
+}
 
+/* Steals the reference. */
+static void say_booted(json_t *nics, const char *driver)
+{
+	size_t i;
+	json_t *nic;
 	long page_bytes = 0, pages = check_hugepages(&page_bytes);
 	struct utsname kernel;
 	struct sysinfo info;
 	struct timespec up;
+
+	json_array_foreach(nics, i, nic)
+		check_nic(json_string_value(nic), driver);
 	uname(&kernel);
 	sysinfo(&info);
 	clock_gettime(CLOCK_BOOTTIME, &up);
-	send_line(json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:f}", "event", "booted", "kernel", kernel.release,
-			    "nics", nics, "hugepages_count", (json_int_t)pages, "hugepage_bytes", (json_int_t)page_bytes,
-			    "memory_bytes", (json_int_t)info.totalram * info.mem_unit,
+	send_line(json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:f}", "event", "booted", "kernel", kernel.release,
+			    "nics", nics, "nic_driver", driver, "hugepages_count", (json_int_t)pages, "hugepage_bytes",
+			    (json_int_t)page_bytes, "memory_bytes", (json_int_t)info.totalram * info.mem_unit,
 			    "uptime_s", (double)up.tv_sec + (double)up.tv_nsec / 1e9));
+}
 
+int main(int argc, char **argv)
+{
+	static char line[LINE_BYTES];
+	const char *driver = NIC_DRIVER;
+	json_t *nics;
+
+	if (getpid() == 1) {
+		nics = take_over();
+	} else if (argc >= 3 && strcmp(argv[1], "--in-image") == 0) {
+		nics = move_in(strtol(argv[2], NULL, 10), &argv[3], &driver);
+	} else {
+		fputs("vswbench-init: runs as PID 1 of a guest, or in one with --in-image HUGEPAGES MAC...\n", stderr);
+		return 2;
+	}
+	open_port();
+	await_host();    /* from here on a failure reaches the host too */
+	say_booted(nics, driver);
 	for (;;) {
 		ssize_t len = read_line(line, sizeof(line));
 		if (len == -1)

@@ -10,10 +10,16 @@
 /* The PCI addresses of all virtio-net devices, ascending. New reference. */
 json_t *find_nics(void);
 
-/* Reserves a NIC for uio_pci_generic. To be called before virtio_pci is loaded, which would take it otherwise. */
-void claim_nic(const char *address);
+/* Those with these MAC addresses, in this order, which the kernel's driver still has. `macs` ends with NULL. Ends the
+ * guest if one is missing. New reference. */
+json_t *find_nics_of(char *const macs[]);
 
-/* Loading the driver bound the claimed NICs: believe it only after looking. */
-void check_nic(const char *address);
+/* Reserves a NIC for a driver, and takes it from the one that has it. Before virtio_pci and this driver are loaded that is
+ * all; afterwards bind_nic() gives it to the driver. */
+void claim_nic(const char *address, const char *driver);
+void bind_nic(const char *address, const char *driver);
+
+/* Believe that a NIC is bound only after looking. */
+void check_nic(const char *address, const char *driver);
 
 #endif
