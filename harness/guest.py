@@ -8,7 +8,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness import qemu, qmp
+from harness import ownimage, qemu, qmp
 from harness.channel import Channel
 from harness.errors import CellFailed
 from harness.plan import Peer
@@ -29,6 +29,9 @@ class RunningPeer:
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
             console = Path(peer.vm.console_log)
+            self._inner_log = log_folder / f"{peer.name}.ssh.log"
+            if peer.vm.own:
+                ownimage.prepare(peer.name, peer.vm.own, self._inner_log)
             self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.boot_cpus,
                                    more_words=lambda: f"{_console(console)}; see {console}")
         else:
@@ -54,10 +57,14 @@ class RunningPeer:
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""
         connection = self._connect(vm)
-        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), self.process.check_alive,
+        alive, boot_s = self.process.check_alive, BOOT_S[vm.accel]
+        if vm.own:
+            alive = ownimage.move_in(vm.name, vm.own, vm.accel, vm.hugepages, [nic.mac for nic in vm.nics],
+                                     self.process, self._inner_log, self._stack).check_alive
+        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), alive,
                                vm.console_log)
         try:
-            self.channel.event("booted", BOOT_S[vm.accel])
+            self.channel.event("booted", boot_s)
         except CellFailed as failure:
             words = _console(Path(vm.console_log))
             raise failure if words in str(failure) else CellFailed(f"{failure}{words}") from None

@@ -4,8 +4,10 @@
 Other guests than VMs have no use for it. Memory in MiB; `memory_mib` 0 stands for the testbed's.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput
@@ -17,6 +19,7 @@ FIELDS = {
     "memory_mib": Field(int, 0, low=256, high=65536),
     "hugepages": Field(str, "2M", choices=tuple(PAGES)),
     "offloads": Field(bool, False),
+    "image": Field(str, ""),
 }
 
 
@@ -29,6 +32,7 @@ class Machine:
     memory_mib: int = 0
     hugepages: str = "2M"
     offloads: bool = False
+    image: str = ""         # of the person's own, see ownimage.py; empty: ours
 
     @property
     def label(self) -> str:
@@ -36,13 +40,14 @@ class Machine:
         parts = [f"{self.vcpus}vcpus"] if self.vcpus != 2 else []
         parts += [f"{self.memory_mib}MiB"] if self.memory_mib else []
         parts += [self.hugepages] if self.hugepages != "2M" else []
-        return "-".join(parts + (["offloads"] if self.offloads else []))
+        parts += ["offloads"] if self.offloads else []
+        return "-".join(parts + ([re.sub(r"[^A-Za-z0-9]+", "", Path(self.image).stem)[:24]] if self.image else []))
 
 
-def check(where: str, table: Any) -> Machine:
-    """Of the table as it stands in the file. Raises BadInput."""
+def check(where: str, table: Any, folder: Path) -> Machine:
+    """Of the table as it stands in a file of this folder. Raises BadInput."""
     given: Mapping[str, Any] = check_table(where, table, FIELDS)
-    made = Machine(**given)
+    made = Machine(**{**given, "image": str(folder / given["image"]) if given["image"] else ""})
     if made.hugepages == "1G" and (made.memory_mib == 0 or made.memory_mib % 1024):
         raise BadInput(f"{where}: key 'hugepages' is \"1G\": set memory_mib to a multiple of 1024")
     return made

@@ -16,6 +16,7 @@ from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
 from harness.machine import Machine
+from harness.ownimage import OwnImage
 from harness.scenario import NAME_MAX, Repeat, Scenario, Search, fingerprint
 from harness.switches import SWITCHES, find, options
 from harness.switches.base import Driver, Site, Step
@@ -25,6 +26,8 @@ from harness.virtio import Virtio
 
 PAGE_MIB = 2            # hugepages of 2 MiB
 GUEST_HUGEPAGES_MIB = 128
+OWN_IMAGE_MIB = 1024    # for a whole system, unless the scenario says otherwise
+SSH_PORTS = range(20000, 32000)     # below those that Linux gives out by itself
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Image:
     build: str      # folder of pktgen, meter, vnf
     kernel: str
     initramfs: str
+    programs: str = ""      # tar file of what the initramfs holds, for images of other people's
 
 
 @dataclass(frozen=True)
@@ -335,7 +339,8 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
     cores, kind, ring_size = cell.cores, cell.virtio, _ring_size(cell, bed)
     # larger frames take larger buffers and further queues take more, of which the guest gets as much more memory
     more_mib = programs.process_mib(cell.frame_max_bytes, kind.queues) - programs.PROCESS_MIB
-    memory_mib = cell.machine.memory_mib or bed.guest_memory_mib + more_mib
+    usual_mib = max(bed.guest_memory_mib, OWN_IMAGE_MIB) if cell.machine.image else bed.guest_memory_mib
+    memory_mib = cell.machine.memory_mib or usual_mib + more_mib
     vm = qemu.Vm(
         name=guest.name, binary=bed.qemu_binary, accel=accel, memory_mib=memory_mib,
         hugepages=(GUEST_HUGEPAGES_MIB + more_mib) // PAGE_MIB, kernel=image.kernel, initramfs=image.initramfs,
@@ -345,11 +350,21 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
         nics=tuple(qemu.Nic(socket, mac) for socket, mac in ends), virtio=replace(kind, ring_size=ring_size),
         boot_cpus=tuple(sorted({*cores.switch, cores.control, *(cpu for _, cpu in cores.pollers)})),
         control_cpu=cores.control, vcpu_cpus=_vcpu_cpus(cell, guest.name),
-        page_mib=machine.PAGES[cell.machine.hugepages], offloads=cell.machine.offloads)
+        page_mib=machine.PAGES[cell.machine.hugepages], offloads=cell.machine.offloads,
+        own=_own_image(cell, image, folder, guest.name))
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
     idle = "sleep" if cores.shares(guest.name) else "busy"
     own = programs.own(guest.role, cell.nf, idle, ring_size, cell.frame_max_bytes, kind.queues)
     return Peer(guest.name, guest.role, (guest.role, *programs.guest_eal(), *own), (), _made(cell, ends), vm)
+
+
+def _own_image(cell: Cell, image: Image, folder: str, guest: str) -> OwnImage | None:
+    if not cell.machine.image:
+        return None
+    number = int(guest.removeprefix("guest"))
+    port = SSH_PORTS[0] + (int(fingerprint([folder]), 16) + number) % len(SSH_PORTS)
+    return OwnImage(cell.machine.image, str(PurePosixPath(folder) / f"{guest}.seed"), port,
+                    f"02:76:73:6d:{number:02x}:00", image.programs)
 
 
 def _vcpu_cpus(cell: Cell, guest: str) -> tuple[int, ...]:

@@ -22,7 +22,8 @@ DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")     # the kernel kills i
 LAST_WORDS = 200        # characters of a log that fit an error line
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive: Sequence["Process"] = ()) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive: Sequence["Process"] = (),
+               pause_s: float = LOOK_EVERY_S) -> None:
     """Return once condition() is true. CellFailed after timeout_s, or as soon as one of `alive` has died."""
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
@@ -32,7 +33,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive
         if time.monotonic() > deadline:
             logs = ", ".join(str(p.log) for p in alive)
             raise CellFailed(f"{what}: not within {timeout_s:g} s" + (f"; see {logs}" if logs else ""))
-        pause.wait(LOOK_EVERY_S)
+        pause.wait(pause_s)
 
 
 class Process:

@@ -8,6 +8,7 @@ the switch can map it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.ownimage import OwnImage
 from harness.virtio import Virtio
 
 
@@ -40,6 +41,7 @@ class Vm:
     vcpu_cpus: tuple[int, ...]      # but each virtual CPU has its own
     page_mib: int = 2       # pages of its memory: hugepages of 2 or 1024 MiB, or 0 for pages of 4 KiB
     offloads: bool = False
+    own: OwnImage | None = None     # boots this instead of our kernel
 
 
 CONTROL_PORT = "vswbench.control"
@@ -51,7 +53,7 @@ def argv(vm: Vm) -> list[str]:
               *_machine(vm), *_memory(vm), *_boot(vm), *_control(vm)]
     for index, nic in enumerate(vm.nics):
         result += _nic(index, nic, vm)
-    return result
+    return result + (vm.own.argv() if vm.own else [])
 
 
 def _machine(vm: Vm) -> list[str]:
@@ -67,10 +69,13 @@ def _memory(vm: Vm) -> list[str]:
 
 
 def _boot(vm: Vm) -> list[str]:
+    console = ["-serial", f"file:{vm.console_log}"]
+    if vm.own:
+        return console
     # init_on_alloc=0: Debian zeroes every page it hands out, which under emulation makes hugepages cost a second
     cmdline = (f"console=ttyS0 quiet panic=-1 hugepages={vm.hugepages} init_on_alloc=0 mitigations=off nokaslr "
                "tsc=reliable no_timer_check cryptomgr.notests")
-    return ["-kernel", vm.kernel, "-initrd", vm.initramfs, "-append", cmdline, "-serial", f"file:{vm.console_log}"]
+    return ["-kernel", vm.kernel, "-initrd", vm.initramfs, "-append", cmdline, *console]
 
 
 def _control(vm: Vm) -> list[str]:

@@ -43,7 +43,8 @@ def image() -> Image:
         about = None
     about = about if isinstance(about, dict) else {}
     return Image(str(BUILD), str(guest / about.get("kernel_file", "vmlinux")),
-                 str(guest / about.get("initramfs_file", "initramfs.cpio")))
+                 str(guest / about.get("initramfs_file", "initramfs.cpio")),
+                 str(guest / about.get("programs_file", "programs.tar")))
 
 
 def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:
@@ -67,6 +68,12 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
+    images = {cell.machine.image for cell in cells if cell.machine.image}
+    lines += [f"the image {path} is not there ([guest] image)" for path in sorted(images) if not os.path.isfile(path)]
+    if images:
+        needed.append(where.programs)
+        lines += [f"{tool} is not there: apt-get install openssh-client" for tool in ("ssh", "ssh-keygen")
+                  if shutil.which(tool) is None]
     lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
     if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")

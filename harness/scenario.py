@@ -152,7 +152,7 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
     _check_search(where, table, search, sent)
     repeat = check_table(f"{where}: [repeat]", table.get("repeat", {}), REPEAT)
     return Scenario(name, where, matrix, search, sent, Repeat(**repeat),
-                    machine.check(f"{where}: [guest]", table.get("guest", {})))
+                    machine.check(f"{where}: [guest]", table.get("guest", {}), folder))
 
 
 def _search(where: str, table: Any, latency_table: Any) -> Search:

@@ -5,6 +5,7 @@ stays behind. The fake has QEMU's command line, control port, monitor and consol
 
 import os
 import signal
+import socket
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from harness import bed, guest, plan, testbed
+from harness import bed, guest, ownimage, plan, testbed
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
 from harness.plan import Peer
+from harness.proc import Process
 from harness.tests.support import IMAGE, cells_of_text, eventually, executable, is_running, words_missing, write
 
 QEMU = """#!{python}
@@ -146,3 +148,51 @@ def test_a_socket_path_that_is_too_long_is_said_before_anything_starts(guest_kin
         with testbed.up(cell, replace(setup, launch=(), wire=()), tmp_path):
             pass
     assert "\n" not in str(caught.value) and not folder.exists()
+
+
+# ---- images of other people's: ssh ---------------------------------------------------------------------------------
+
+SSHD = """
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen(5)
+while True:
+    c, _ = s.accept()
+    c.sendall({greeting!r})
+    c.close()
+"""
+
+
+@pytest.mark.parametrize("greeting, ssh, words", [
+    (b"", "exit 0", ["ssh into", "not within 0.3 s"]),
+    (b"SSH-2.0-x\r\n", "echo 'root@127.0.0.1: Permission denied (publickey).' >&2; exit 255",
+     ["ssh into", "not within 0.3 s", "ssh says: root@127.0.0.1: Permission denied (publickey)."]),
+    (b"SSH-2.0-x\r\n", 'test "$LAST" = true && exit 0; echo "tar: no space" >&2; exit 2',
+     ["could not be copied", "status 2", "ssh.log"]),
+], ids=["nobody answers", "another key", "no room"])
+def test_an_image_that_cannot_be_moved_into_says_why(greeting: bytes, ssh: str, words: list[str], tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    executable(tmp_path / "bin" / "ssh", f'#!/bin/sh\nfor LAST in "$@"; do :; done\n{ssh}\n')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(ownimage, "SSH_S", {"tcg": 0.3})
+    monkeypatch.setattr(ownimage, "PAUSE_S", 0.05)
+    port = 12000 + os.getpid() % 8000
+    own = ownimage.OwnImage("/image.qcow2", str(tmp_path / "seed"), port, "02:76:73:6d:01:00",
+                            str(write(tmp_path / "p.tar", "")))
+    with ExitStack() as stack:
+        vm = Process("guest1", [sys.executable, "-c", SSHD.format(greeting=greeting), str(port)], tmp_path / "vm.log")
+        stack.callback(vm.stop)
+        eventually(lambda: can_connect(port))
+        with pytest.raises(CellFailed) as caught:
+            ownimage.move_in("guest1", own, "tcg", 64, ["02:00:00:00:00:01"], vm, tmp_path / "guest1.ssh.log", stack)
+    assert words_missing(str(caught.value), ["guest1", *words]) == [], caught.value
+
+
+def can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

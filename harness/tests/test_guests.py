@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from harness import qemu, qmp
+from harness import ownimage, qemu, qmp
 from harness.errors import BadInput, CellFailed
 from harness.plan import Cell
 from harness.tests.support import cells_of_text, seeded, setup_of, words_missing
@@ -253,3 +253,38 @@ def test_a_monitor_that_misbehaves_fails_the_cell_in_a_line(answers: list[str], 
 def test_a_monitor_that_is_not_there_fails_the_cell(tmp_path: Path) -> None:
     with pytest.raises(CellFailed, match=re.escape(str(tmp_path / "none"))):
         qmp.pin("guest1", str(tmp_path / "none"), os.getpid(), 0, [0, 0])
+
+
+# ---- images of other people's --------------------------------------------------------------------------------------
+
+def test_an_image_of_ones_own_is_booted_and_left_as_it_is(tmp_path: Path) -> None:
+    cell = one_cell(tmp_path, matrix(topology="loopback", guest="qemu", chain_length=2)
+                    + '[guest]\nimage = "a,b/debian 12.qcow2"\n')
+    assert cell.variant == "debian12"
+    vms = [p.vm for p in setup_of(cell).peers if p.vm]
+    for vm in vms:
+        argv = qemu.argv(vm)
+        assert not {"-kernel", "-initrd", "-append"} & set(argv)
+        [drive] = [word for word in argv if word.startswith("file=") and "snapshot" in word]
+        assert f"file={tmp_path}/a,,b/debian 12.qcow2,".replace("//", "/") in drive and "format=qcow2" in drive
+        nics = [w for w in words_of(argv) if "virtio-net-pci" in w]
+        assert [w["netdev"] for w in nics] == ["net0", "net1", "ssh"] and len({w["mac"] for w in nics}) == 3
+        assert vm.memory_mib == 1024
+    a, b = (vm.own for vm in vms if vm.own)
+    assert a.ssh_port != b.ssh_port and a.seed != b.seed and a.key != b.key and a.mac != b.mac
+
+
+def test_the_seed_lets_one_key_in_and_gives_the_nic_of_ssh_an_address() -> None:
+    own = ownimage.OwnImage("/i.qcow2", "/run/x/guest1.seed", 20001, "02:76:73:6d:01:00", "/programs.tar")
+    assert own.seed_files("guest1", "ssh-ed25519 AAAA vswbench") == {
+        "meta-data": "instance-id: vswbench-guest1-20001\nlocal-hostname: guest1\n",
+        "user-data": '#cloud-config\ndisable_root: false\nssh_pwauth: false\nusers:\n  - name: root\n'
+                     '    ssh_authorized_keys: ["ssh-ed25519 AAAA vswbench"]\n',
+        "network-config": 'version: 2\nethernets:\n  ssh:\n    match: {macaddress: "02:76:73:6d:01:00"}\n'
+                          '    dhcp4: true\n'}
+
+
+def test_making_the_seed_needs_the_image(tmp_path: Path) -> None:
+    own = ownimage.OwnImage(str(tmp_path / "none.qcow2"), str(tmp_path / "seed"), 20001, "02:76:73:6d:01:00", "")
+    with pytest.raises(CellFailed, match="none.qcow2 is not there"):
+        ownimage.prepare("guest1", own, tmp_path / "log")
