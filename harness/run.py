@@ -43,7 +43,7 @@ def image() -> Image:
         about = None
     about = about if isinstance(about, dict) else {}
     return Image(str(BUILD), str(guest / about.get("kernel_file", "vmlinux")),
-                 str(guest / about.get("initramfs_file", "initramfs.cpio")),
+                 str(guest / about.get("initramfs_file", "initramfs.cpio.lz4")),
                  str(guest / about.get("programs_file", "programs.tar")))
 
 
