@@ -26,8 +26,12 @@ def lines(setup: Setup) -> list[str]:
     peers = []
     for peer in setup.peers:
         if peer.vm:
+            if peer.vm.own:
+                peers.append(f"make a key pair {peer.vm.own.key} and cloud-init's seed in {peer.vm.own.seed}")
             peers.append(f"start {peer.name} (VM): {shlex.join(qemu.argv(peer.vm))}")
             vcpus = ", ".join(f"vCPU {vcpu} on CPU {cpu}" for vcpu, cpu in enumerate(peer.vm.vcpu_cpus))
+            if peer.vm.own:
+                peers.append(f"  by {shlex.join(peer.vm.own.ssh('...'))}: copy {peer.vm.own.programs} in, start init")
             peers.append(f"  once it has booted: {vcpus}, other threads of QEMU on CPU {peer.vm.control_cpu}")
             peers.append(f"  in it: {shlex.join(peer.argv)}")
         else:
