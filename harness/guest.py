@@ -8,13 +8,14 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness import qemu
+from harness import ownimage, qemu, qmp
 from harness.channel import Channel
 from harness.errors import CellFailed
 from harness.plan import Peer
-from harness.proc import Process, wait_until
+from harness.proc import LAST_WORDS, Process, wait_until
 
 PROGRAM_READY_S = 30.0
+PANIC = "Kernel panic - not syncing"     # kernel/panic.c
 BOOT_S = {"kvm": 15.0, "tcg": 60.0}
 
 
@@ -28,7 +29,12 @@ class RunningPeer:
         self._stack = stack
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
-            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.cpus)
+            console = Path(peer.vm.console_log)
+            self._inner_log = log_folder / f"{peer.name}.ssh.log"
+            if peer.vm.own:
+                ownimage.prepare(peer.name, peer.vm.own, self._inner_log)
+            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.boot_cpus,
+                                   more_words=lambda: f"{_console(console)}; see {console}")
         else:
             self.process = Process(peer.name, peer.argv, log, env=dict(peer.env), piped=True)
         stack.callback(self.process.stop)
@@ -37,6 +43,8 @@ class RunningPeer:
         """Wait for the program's ready event (in a VM: boot, then start it)."""
         if self.peer.vm:
             self.boot(self.peer.vm)
+            qmp.pin(self.peer.name, self.peer.vm.qmp_socket, self.process.pid, self.peer.vm.control_cpu,
+                    self.peer.vm.vcpu_cpus)
             assert self.channel
             self.channel.request("exec", PROGRAM_READY_S, argv=list(self.peer.argv))
         else:
@@ -50,12 +58,17 @@ class RunningPeer:
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""
         connection = self._connect(vm)
-        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), self.process.check_alive,
+        alive, boot_s = self.process.check_alive, BOOT_S[vm.accel]
+        if vm.own:
+            alive = ownimage.move_in(vm.name, vm.own, vm.accel, vm.hugepages, [nic.mac for nic in vm.nics],
+                                     self.process, self._inner_log, self._stack).check_alive
+        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), alive,
                                vm.console_log)
         try:
-            self.channel.event("booted", BOOT_S[vm.accel])
+            self.channel.event("booted", boot_s)
         except CellFailed as failure:
-            raise CellFailed(f"{failure}{_last_line(Path(vm.console_log))}") from None
+            words = _console(Path(vm.console_log))
+            raise failure if words in str(failure) else CellFailed(f"{failure}{words}") from None
 
     def _connect(self, vm: qemu.Vm) -> socket.socket:
         """QEMU makes the control socket early, but answers on it only when all its NICs have been connected."""
@@ -74,9 +87,13 @@ class RunningPeer:
         return all(port["link_up"] for port in self.channel.request("ports", PROGRAM_READY_S)["ports"])
 
 
-def _last_line(console: Path) -> str:
+def _console(path: Path) -> str:
+    """What a guest's console says in the end, for an error line; a panic before anything else."""
     try:
-        lines = [line.strip() for line in console.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
-        return ""
-    return f" (the console's last line: {lines[-1][:200]})" if lines else " (the console is empty)"
+        return " (it has no console yet)"
+    panics = [line for line in lines if PANIC in line]
+    if panics:
+        return f" (the guest's kernel gave up: {panics[0][panics[0].index(PANIC):][:LAST_WORDS]})"
+    return f" (the console's last line: {lines[-1][:LAST_WORDS]})" if lines else " (the console is empty)"

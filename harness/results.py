@@ -150,8 +150,7 @@ def _take_result(found: Results, row: Row) -> None:
 
 
 CELL_COLUMNS = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind",
-                "accel",
-                "frame_bytes", "flows", "scenario", "traffic", "idle")
+                "accel", "frame_bytes", "flows", "scenario", "traffic", "idle", "variant")
 
 
 def _take_trials(found: Results) -> None:

@@ -43,7 +43,8 @@ def image() -> Image:
         about = None
     about = about if isinstance(about, dict) else {}
     return Image(str(BUILD), str(guest / about.get("kernel_file", "vmlinux")),
-                 str(guest / about.get("initramfs_file", "initramfs.cpio")))
+                 str(guest / about.get("initramfs_file", "initramfs.cpio.lz4")),
+                 str(guest / about.get("programs_file", "programs.tar")))
 
 
 def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:
@@ -67,10 +68,20 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
+    images = {cell.machine.image for cell in cells if cell.machine.image}
+    lines += [f"the image {path} is not there ([guest] image)" for path in sorted(images) if not os.path.isfile(path)]
+    if images:
+        needed.append(where.programs)
+        lines += [f"{tool} is not there: apt-get install openssh-client" for tool in ("ssh", "ssh-keygen")
+                  if shutil.which(tool) is None]
     lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
     if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
     pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
+    gigantic = max((_setup(cell, the_bed).gigantic_pages for cell in cells), default=0)
+    if gigantic > (there := host.gigantic_pages_free()):
+        lines.append(f"{there} of {gigantic} hugepages of 1 GiB that guests take ([guest] hugepages = \"1G\") are free: "
+                     f"boot with the kernel options hugepagesz=1G hugepages={gigantic}")
     if pages:
         try:
             host.check_hugepages_possible(pages)
@@ -80,7 +91,12 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
 
 
 def _hugepages(cell: Cell, the_bed: bed.Bed) -> int:
-    return plan.setup(cell, the_bed, image(), "/", "/", "tcg").hugepages
+    return _setup(cell, the_bed).hugepages
+
+
+def _setup(cell: Cell, the_bed: bed.Bed) -> plan.Setup:
+    """With folders that do not matter."""
+    return plan.setup(cell, the_bed, image(), "/", "/", "tcg")
 
 
 def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],

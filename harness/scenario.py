@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import nfs, traffic
+from harness import machine, nfs, traffic, virtio
 from harness import search as searches
 from harness.errors import BadInput
+from harness.machine import Machine
 from harness.schema import Field, check_keys, check_table, merge, read_toml
 from harness.search import Search
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
@@ -39,6 +40,7 @@ MATRIX = {
     "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
     "switch": Field(str, (), many=True),
     "idle": Field(str, ("auto",), choices=IDLES, many=True),    # what an nf does without packets
+    **virtio.MATRIX,
 }
 # The keys of all kinds of search; each kind has its own besides, and may have other defaults for these.
 SEARCH = {
@@ -73,7 +75,7 @@ REPEAT = {
     "seed": Field(int, 1, low=0, high=2**63 - 1),
     "anchor": Field(bool, True),
 }
-TABLES = ("matrix", "search", "latency", "telemetry", "repeat", "nf")
+TABLES = ("matrix", "guest", "search", "latency", "telemetry", "repeat", "nf")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Scenario:
     traffic: Traffic | None = None          # None: constant rate, plain UDP
     repeat: Repeat = Repeat()
     nf_arguments: tuple[tuple[str, str], ...] = ()      # (nf, argument) of those that take one
+    machine: Machine = Machine()
 
 
 def from_table(where: str, table: Mapping[str, Any]) -> Scenario:
@@ -160,7 +163,8 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
     repeat = check_table(f"{where}: [repeat]", table.get("repeat", {}), REPEAT)
     used = {name for value in matrix["nf"] for name in value.split("+")} if "loopback" in matrix["topology"] else set()
     return Scenario(name, where, matrix, search, sent, Repeat(**repeat),
-                    nfs.check(where, table.get("nf", {}), folder, used, max(matrix["flows"])))
+                    nfs.check(where, table.get("nf", {}), folder, used, max(matrix["flows"])),
+                    machine.check(f"{where}: [guest]", table.get("guest", {}), folder))
 
 
 def _search(where: str, whole: Mapping[str, Any]) -> Search:

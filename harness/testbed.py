@@ -16,6 +16,7 @@ from typing import Any
 
 from harness import hops, nfs, programs, traffic, trial
 from harness.channel import Channel, together
+from harness.errors import CellFailed
 from harness.guest import RunningPeer
 from harness.observe import Observer
 from harness.plan import Cell, Setup
@@ -35,6 +36,7 @@ SILENCE_S = 0.02        # a trial is over when nothing has come for so long,
 SHARED_SILENCE_S = 0.25     # or for so long where pollers wait for one another's CPU
 DRAIN_MAX_S = 5.0           # it is over anyway
 LEARN_AGAIN_S = 60.0        # switches forget addresses that they have not seen for minutes
+SOCKET_PATH_MAX = 107   # bytes of a unix socket's path
 EPOCHS = 65536          # the stamp's epoch has 16 bits
 
 
@@ -64,6 +66,15 @@ class _Counted:
         return max((s for reply in self.senders if (s := reply.get("steal_ns")) is not None), default=None)
 
 
+def _check_socket_paths(setup: Setup) -> None:
+    """CellFailed if a path is too long for a unix socket: what every program says of it is worse."""
+    paths = [*setup.site.sockets, *(path for p in setup.peers if p.vm for path in (p.vm.control_socket, p.vm.qmp_socket))]
+    longest = max(paths, key=lambda path: len(path.encode()), default="")
+    if (size := len(longest.encode())) > SOCKET_PATH_MAX:
+        raise CellFailed(f"socket path too long: {longest} has {size} bytes, at most {SOCKET_PATH_MAX} are allowed "
+                         "(unix(7)): let TMPDIR name a shorter folder")
+
+
 class Testbed:
     """A cell's switch, guests and generator, up and running."""
 
@@ -82,17 +93,24 @@ class Testbed:
     # -- coming up -----------------------------------------------------------------------------------------------
 
     def bring_up(self) -> None:
+        _check_socket_paths(self.setup)
         Path(self.setup.site.folder).mkdir(parents=True)
+        if self.setup.switch_first:
+            self._start_switch()
         for peer in self.setup.peers:
             self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)
-        for step in (*self.setup.launch, *self.setup.wire):
-            self._do(step)
+        if not self.setup.switch_first:
+            self._start_switch()
         for peer in self.peers.values():
             peer.ready()
         for peer in self.peers.values():
             wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
         self._learn()
         wait_until(self._probed, PROBE_S, "a probe frame through every wire", self._processes())
+
+    def _start_switch(self) -> None:
+        for step in (*self.setup.launch, *self.setup.wire):
+            self._do(step)
 
     def _processes(self) -> list[Process]:
         return [*self.switch, *(peer.process for peer in self.peers.values())]

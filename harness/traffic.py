@@ -65,7 +65,6 @@ FIELDS = {
     "src_port": Field(int, 1024, low=0, high=65535),
     "dst_port": Field(int, 9, low=0, high=65535),
     "learning_count": Field(int, 0, low=0, high=1000),
-    "queues": Field(int, 1, low=1, high=8),
     "interval_s": Field(float, 0.0, low=0, high=3600),
     "flow_records": Field(bool, False),
     "replay": Field(dict, {}),
@@ -141,7 +140,6 @@ class Traffic:
     src_port: int = 1024
     dst_port: int = 9
     learning_count: int = 0
-    queues: int = 1                 # queue pairs of every port
     interval_s: float = 0.0
     flow_records: bool = False
     replay: Replay | None = None
@@ -385,9 +383,7 @@ def frame_max_bytes(traffic: Traffic | None, frame_bytes: int) -> int:
 
 
 def unsupported(traffic: Traffic | None, topology: Topology) -> str:
-    """Why this traffic cannot be had where sender and receiver are two programs, or behind guests; empty if it can."""
-    if traffic and traffic.queues > 1 and topology.guests:
-        return "[traffic] queues: guests have one queue pair a port so far: use p2p"
+    """Why this traffic cannot be had where sender and receiver are two programs, or is reflected; empty if it can."""
     if traffic and traffic.learning_count and topology.reflects:
         return "[traffic] learning_count: what is reflected comes from another port than it is for: use p2p or loopback"
     if traffic is None or topology.one_holds_both_ends:

@@ -13,7 +13,7 @@ static void
 send_on(struct forward *f, uint16_t port, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct side *side = &f->side[port];
-	uint16_t sent = n > 0 ? rte_eth_tx_burst(f->out[port], 0, pkts, n) : 0;
+	uint16_t sent = n > 0 ? rte_eth_tx_burst(f->out[port], f->queue, pkts, n) : 0;
 
 	if (sent < n)
 		rte_pktmbuf_free_bulk(&pkts[sent], n - sent);
@@ -46,7 +46,7 @@ forward(struct forward *f, uint16_t port)
 {
 	struct rte_mbuf *pkts[NF_BATCH_MAX];
 	uint8_t drop[NF_BATCH_MAX] = {NF_FORWARD};
-	uint16_t n = rte_eth_rx_burst(port, 0, pkts, NF_BATCH_MAX);
+	uint16_t n = rte_eth_rx_burst(port, f->queue, pkts, NF_BATCH_MAX);
 	uint16_t keep = n;
 
 	if (n == 0)
@@ -69,7 +69,7 @@ take_and_give(struct forward *f, uint16_t port)
 	struct rte_mbuf *in[NF_BATCH_MAX];
 	struct rte_mbuf *out[NF_BATCH_MAX];
 	struct side *side = &f->side[port];
-	uint16_t n = rte_eth_rx_burst(port, 0, in, NF_BATCH_MAX);
+	uint16_t n = rte_eth_rx_burst(port, f->queue, in, NF_BATCH_MAX);
 	uint64_t start = rte_rdtsc();
 
 	if (n > 0) {
@@ -109,8 +109,9 @@ forward_poll(void *arg)
 	struct forward *f = arg;
 	uint32_t moved = 0;
 
-	for (uint16_t port = 0; port < f->port_count; port++)
-		moved += f->nf->take != NULL ? take_and_give(f, port) : forward(f, port);
+	for (f->queue = 0; f->queue < f->queue_count; f->queue++)
+		for (uint16_t port = 0; port < f->port_count; port++)
+			moved += f->nf->take != NULL ? take_and_give(f, port) : forward(f, port);
 	rest(f, moved);
 	return moved > 0;
 }

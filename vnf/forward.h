@@ -29,6 +29,8 @@ struct side {
 struct forward {
 	const struct nf *nf;
 	uint16_t port_count;
+	uint16_t queue_count; /* of every port */
+	uint16_t queue;       /* whose turn it is: what comes in at it goes out at that of the same number */
 	uint16_t out[PORT_MAX]; /* nf_out_port() of each, which takes time */
 	enum idle idle;
 	struct interrupts interrupts; /* of IDLE_INTERRUPT */

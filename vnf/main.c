@@ -75,6 +75,7 @@ start_forwarding(struct vnf *v)
 	f->nf = chosen_nf;
 	f->idle = v->program.idle;
 	f->port_count = v->program.ports.count;
+	f->queue_count = v->program.ports.queues;
 	for (uint16_t port = 0; port < f->port_count; port++)
 		f->out[port] = f->nf->reflects ? port : nf_out_port(port);
 	if (f->idle == IDLE_INTERRUPT && interrupts_open(&f->interrupts, f->port_count, error) != 0) {

@@ -8,7 +8,9 @@ verdicts are in rows.py, the tools and how they are started in lab.py; runner.py
 
 from types import ModuleType
 
-from harness.bench import flows, foreign, known_delay, nf_cost, nf_rivals, one_core, pacing, through_switch
+from harness.bench import (flows, foreign, guest_boot, guest_chains, guest_image, known_delay, nf_cost, nf_rivals,
+                           one_core, pacing, through_switch)
 
 FIGURES: tuple[ModuleType, ...] = (one_core, through_switch, foreign, pacing, known_delay, flows)
-GUEST_FIGURES: tuple[ModuleType, ...] = (nf_rivals, nf_cost)
+GUEST_FIGURES: tuple[ModuleType, ...] = (guest_boot, guest_image, guest_chains, nf_rivals, nf_cost)
+SUITES = {"core": FIGURES, "guests": GUEST_FIGURES}

@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 
 from harness import figures, run
-from harness.bench import FIGURES, GUEST_FIGURES, flows, rows, runner
+from harness.bench import SUITES, flows, rows, runner
 from harness.errors import BadInput
 
-KINDS = {"core": FIGURES, "guests": GUEST_FIGURES}
+RESULTS = run.ROOT / "results"
 ROUNDS_MAX = 1000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("what", choices=tuple(KINDS),
-                        help="core: the generator and the meter; guests: nfs")
+    parser.add_argument("what", choices=tuple(SUITES),
+                        help="core: the generator and the meter; guests: VMs, chains and nfs")
     parser.add_argument("--figure", type=int, action="append", default=[], metavar="N",
                         help="measure this figure only; may be repeated")
     parser.add_argument("--rounds", type=int, default=runner.ROUNDS, metavar="N",
@@ -31,10 +31,10 @@ def do(given: argparse.Namespace) -> int:
     """Measure, print a line a row, exit with 1 if a bar is missed."""
     if not 1 <= given.rounds <= ROUNDS_MAX:
         raise BadInput(f"--rounds {given.rounds}: allowed is 1 to {ROUNDS_MAX}")
-    out = given.out or run.ROOT / "results" / f"bench-{given.what}.csv"
+    out = given.out or RESULTS / f"bench-{given.what}.csv"
     if out.is_dir():
         raise BadInput(f"--out {out}: is a folder: give a file, such as {out / f'bench-{given.what}.csv'}")
-    chosen = runner.choose(KINDS[given.what], given.figure)
+    chosen = runner.choose(SUITES[given.what], given.figure)
 
     def say(line: str) -> None:
         print(f"# {line}", file=sys.stderr, flush=True)

@@ -75,6 +75,7 @@ def _name(row: Row, figures: Collection[str]) -> str:
     parts += [f"{c['frame_bytes']} B"] if c.get("frame_bytes") else []
     parts += [f"{c['flows']} flows"] if c.get("flows", "1") not in ("1", "") else []
     parts += [c["port_kind"]] if c.get("port_kind", "vhost-user") != "vhost-user" else []
+    parts += [c["variant"]] if c.get("variant") else []
     parts += [f"traffic {row.pair.cell.rpartition('.')[2]}"] if c.get("traffic") else []
     parts += [row.pair.switch] if row.pair.switch else []
     return " ".join([*parts, *([row.pair.metric] if len(figures) > 1 else [])])

@@ -18,7 +18,7 @@ from harness.resume import FACTS
 METRICS = ("rplus_pps", "ndr_pps", "pdr_pps", "rx_pps@*", "*_throughput_pps")       # unless --metric names others
 # What makes two cells the same, but for their switch.
 KEY = ("scenario", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "frame_bytes", "flows",
-       "traffic", "idle")
+       "traffic", "idle", "variant")
 MEMORY_RATIO = 0.02         # of two boots of one machine the kernel may keep that much more for itself
 
 

@@ -35,7 +35,7 @@ ABSENT = (
 )
 GUEST_TEXT = {"none": "no guest", "": "no guest", "process": "process guest", "qemu": "QEMU guest"}
 # Splits panels, where one bar would otherwise have several values.
-SPLIT = ("accel", "port_kind", "nf", "flows", "idle")
+SPLIT = ("accel", "port_kind", "nf", "flows", "idle", "variant")
 CEILING_SEEN = 1.8          # a ceiling up to so many times above the highest bar is within the axis
 SHARE = 2.5                 # panels share a y scale when their maxima are within this factor
 
@@ -114,7 +114,7 @@ def pivot(rows: Sequence[Row], measure: Measure, ceiling: Ceiling | None = None,
     """Arrange the rows of the measure: a panel per setup (topology, chain length, guest, direction), in it a group per
     frame size, in it a bar per switch of the whole chart (testpmd first, null last, others by name).
 
-    Where one bar would have several values since accel, port_kind, nf or flows vary, panels are split by that column.
+    Where one bar would have several values since a column of SPLIT varies, panels are split by that column.
     What is still double is the last row of an append-only file, with a warning. Raises NotDrawn when nothing is left to
     draw, FigureError when there is more than fits.
     """
@@ -281,9 +281,9 @@ def _titles(setup: tuple[str, int, str, str], points: Sequence[_Point],
 
 
 def split_text(column: str, value: str) -> str:
-    value = clean(value, 24) or ("auto" if column == "idle" else "-")
+    value = clean(value, 24) or {"idle": "auto", "variant": "usual ports"}.get(column, "-")
     return {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}", "idle": f"idle {value}"}.get(column,
-                                                                                                             value)
+                                                                                                            value)
 
 
 def _bars(switches: Sequence[str], points: dict[tuple[str, int], _Point]) -> tuple[tuple[Bar, ...], str]:

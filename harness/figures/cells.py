@@ -27,6 +27,7 @@ class Place(NamedTuple):
     nf: str
     flows: str
     idle: str
+    variant: str
     traffic: str
 
     @property
@@ -40,7 +41,7 @@ def place(row: Row) -> Place:
     chain, frame = whole(row["chain_length"] or "0"), whole(row["frame_bytes"] or "0")
     return Place(row["topology"], -1 if chain is None else chain, row["guest"], row["direction"], row["switch"],
                  -1 if frame is None else frame, row["accel"], row["port_kind"], row["nf"], row["flows"],
-                 row.get("idle"), row.get("traffic"))
+                 row.get("idle"), row.get("variant"), row.get("traffic"))
 
 
 class Key(NamedTuple):

@@ -113,6 +113,7 @@ def _name(r: Ratio) -> str:
              nfs.chain_text(get("chain_length"), get("nf")), f"idle {get('idle')}" if get("idle") else "",
              f"{get('frame_bytes')} B" if get("frame_bytes") else "",
              f"{get('flows')} flows" if get("flows") not in ("", "1") else "",
-             get("port_kind") if get("port_kind") != "vhost-user" else "", "with traffic" if get("traffic") else ""]
+             get("port_kind") if get("port_kind") != "vhost-user" else "", "with traffic" if get("traffic") else "",
+             get("variant")]
     metric = "" if r.metric in ("", "rplus_pps") else f" {clean(r.metric, 24)}"
     return clean(" ".join(filter(None, words)) if get("topology") else r.cell, 60) + metric

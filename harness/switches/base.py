@@ -16,6 +16,7 @@ from harness.cost import Cycles
 from harness.schema import Field
 from harness.topology import Topology
 from harness.traffic import ETHERNET_BYTES, FCS_BYTES, STANDARD_FRAME_BYTES
+from harness.virtio import Virtio
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,18 @@ class Site:
     ring_size: int
     file_prefix: str        # for DPDK's --file-prefix
     frame_max_bytes: int = STANDARD_FRAME_BYTES     # the largest that must get through, FCS included
-    queues: int = 1         # queue pairs a port
+    virtio: Virtio = Virtio()   # what its ports are like
     options: Mapping[str, Any] = field(default_factory=dict)    # every key of Driver.options
+
+    @property
+    def queues(self) -> int:
+        """Queue pairs a port."""
+        return self.virtio.queues
+
+    @property
+    def makes_sockets(self) -> bool:
+        """The switch is the server of its ports' sockets, and starts before its peers."""
+        return self.virtio.sockets == "switch"
 
     @property
     def jumbo(self) -> bool:

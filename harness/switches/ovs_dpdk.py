@@ -2,8 +2,9 @@
 """ovs-dpdk: Open vSwitch with its DPDK datapath, as a private instance: own database, sockets and logs in the run's
 folder, so that a system's Open vSwitch is never touched.
 
-Ports are `dpdkvhostuserclient` (the older server type is deprecated, OVS Documentation/topics/dpdk/vhost-user.rst).
-A port is added when its peer's socket is there: the first connect then succeeds, instead of a retry after a second.
+Ports are `dpdkvhostuserclient`, and `dpdkvhostuser` where the switch is to make the sockets (deprecated, Documentation/
+topics/dpdk/vhost-user.rst; the socket has the port's name and lies in OVS_RUNDIR). Otherwise a port is added when its
+peer's socket is there: the first connect then succeeds, instead of a retry after a second.
 """
 
 import os
@@ -74,10 +75,11 @@ class OvsDpdk:
         steps: list[Step] = []
         mtu = [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
         for index, (port, socket) in enumerate(zip(site.topology.ports, site.sockets)):
-            steps += [Await(socket),
-                      Command((*_vsctl(site), "add-port", BRIDGE, port.name, "--", "set", "Interface", port.name,
-                               "type=dpdkvhostuserclient", f"options:vhost-server-path={socket}",
-                               f"ofport_request={index + 1}", *mtu), env)]
+            kind = ["type=dpdkvhostuser"] if site.makes_sockets else [
+                "type=dpdkvhostuserclient", f"options:vhost-server-path={socket}"]
+            add = Command((*_vsctl(site), "add-port", BRIDGE, port.name, "--", "set", "Interface", port.name, *kind,
+                           f"ofport_request={index + 1}", *mtu), env)
+            steps += [add, Await(socket)] if site.makes_sockets else [Await(socket), add]
         for a, b in site.topology.wires:
             steps += [Command((*_ofctl(site), f"in_port={tx + 1},actions=output:{rx + 1}"), env)
                       for tx, rx in ((a, b), (b, a))]

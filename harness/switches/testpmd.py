@@ -37,8 +37,9 @@ class Testpmd:
         argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
                 "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
         for index, socket in enumerate(site.sockets):
-            # client: our peers own the sockets, as for every switch
-            argv += ["--vdev", f"net_vhost{index},iface={socket},client=1,queues={site.queues}"]
+            # client: our peers own the sockets, as for every switch, unless the scenario says otherwise
+            client = int(not site.makes_sockets)
+            argv += ["--vdev", f"net_vhost{index},iface={socket},client={client},queues={site.queues}"]
         argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
                  "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
                  *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]

@@ -3,7 +3,6 @@
 
 import itertools
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -373,22 +372,6 @@ def test_any_table_is_taken_or_refused_in_a_line(tmp_path: Path) -> None:
         if one:
             json.dumps(stream(one, 64, 1, 1e6))
     assert taken > 20
-
-
-def test_queues_reach_every_program_and_guests_have_one(tmp_path: Path) -> None:
-    text = '[matrix]\ntopology = ["p2p", "p2v"]\nguest = "process"\n[traffic]\nqueues = 4\n'
-    for cell in cells_of_text(tmp_path, text, switches=["testpmd", "ovs-dpdk"]):
-        if cell.topology.name == "p2v":
-            assert "queue pair" in cell.unsupported
-            continue
-        setup = setup_of(cell)
-        generator = " ".join(setup.peers[0].argv)
-        assert generator.count("queues=4,") == 2 and generator.endswith("--queues 4")
-        if cell.switch.driver == "testpmd":
-            switch = " ".join(setup.launch[0].argv)     # type: ignore[union-attr]
-            assert switch.count("queues=4") == 2 and "--rxq 4 --txq 4" in switch
-        plain = setup_of(replace(cell, traffic=None))
-        assert setup.hugepages > plain.hugepages
 
 
 def test_every_trial_and_direction_is_another_sample(tmp_path: Path) -> None:
