@@ -12,5 +12,5 @@ from harness.bench import (flows, foreign, guest_boot, guest_chains, guest_image
                            one_core, pacing, through_switch)
 
 FIGURES: tuple[ModuleType, ...] = (one_core, through_switch, foreign, pacing, known_delay, flows)
-GUEST_FIGURES: tuple[ModuleType, ...] = (guest_boot, guest_image, guest_chains, nf_rivals, nf_cost)
+GUEST_FIGURES: tuple[ModuleType, ...] = (nf_rivals, nf_cost, guest_boot, guest_image, guest_chains)
 SUITES = {"core": FIGURES, "guests": GUEST_FIGURES}
