@@ -12,10 +12,11 @@ import re
 import statistics
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness import anchor
 from harness.errors import BadInput
 from harness.scenario import ANCHOR
 
@@ -49,6 +50,7 @@ class Value:
     status: str
     flags: tuple[str, ...]
     reason: str = ""
+    repeats: int | None = None      # the suspect block that this one was measured instead of
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Results:
     cells: dict[str, dict[str, str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)            # planned cells of which there is nothing
     warnings: list[str] = field(default_factory=list)
+    repeats: dict[int, int] = field(default_factory=dict)       # blocks, and those they were measured instead of
     _values: dict[str, dict[str, dict[int | None, Value]]] = field(default_factory=dict)
 
     @property
@@ -75,10 +78,27 @@ class Results:
         return list(self._values.get(cell_id, {}))
 
     def blocks(self, cell_id: str, metric: str) -> dict[int, Value]:
-        """The figure of every block of the cell. A run without blocks is one block."""
+        """The figure of every block of the cell that counts. A run without blocks is one block."""
         known = self._values.get(cell_id, {}).get(metric, {})
-        by_block = {block: value for block, value in known.items() if block is not None}
+        counts = self.counting(cell_id)
+        by_block = {block: value for block, value in known.items() if block in counts}
         return by_block or ({1: known[None]} if None in known else {})
+
+    def every_block(self, cell_id: str, metric: str) -> dict[int, Value]:
+        """As blocks(), with those that were measured again."""
+        known = self._values.get(cell_id, {}).get(metric, {})
+        return {block: value for block, value in known.items() if block is not None}
+
+    def counting(self, cell_id: str) -> set[int]:
+        """The blocks of a cell that count: of suspect ones the repeat."""
+        return anchor.counting({block for of_metric in self._values.get(cell_id, {}).values() for block in of_metric
+                                if block is not None}, self.repeats)
+
+    @property
+    def anchors_pps(self) -> dict[int, float]:
+        """What the generator alone reached in each block, those included that were measured again."""
+        return {block: v.value for cell_id, cell in self.cells.items() if is_anchor(cell)
+                for block, v in self.every_block(cell_id, "rplus_pps").items() if v.value and v.value > 0}
 
     def summary(self, cell_id: str, metric: str) -> Value | None:
         """The figure of the whole run: as it was recorded, or, where the run did not come so far, the median of its
@@ -86,7 +106,8 @@ class Results:
         known = self._values.get(cell_id, {}).get(metric, {})
         if None in known:
             return known[None]
-        return summarised(list(known.values())) if known else None
+        counted = self.blocks(cell_id, metric)
+        return summarised(list(counted.values())) if counted else None
 
     def table(self, name: str) -> Iterator[Row]:
         """The sound rows of `name`.csv, one after the other; the rest goes to `warnings`. Nothing if there is no such
@@ -105,6 +126,7 @@ def read(folder: Path) -> Results:
     for row in found.table("results"):
         _take_result(found, row)
     _take_trials(found)
+    _mark_suspects(found)
     _what_is_missing(found)
     return found
 
@@ -139,7 +161,9 @@ def _take_result(found: Results, row: Row) -> None:
         return
     made = Value(row["metric"], block, value, number(row.get("ci_low", "")), number(row.get("ci_high", "")),
                  row.get("unit", ""), whole(row.get("n", "")) or 0, row["status"], words(row["flags"]),
-                 row.get("reason", ""))
+                 row.get("reason", ""), whole(row.get("repeats", "")))
+    if block is not None and made.repeats is not None:
+        found.repeats[block] = made.repeats
     found.cells.setdefault(row["cell_id"], {}).update({k: v for k, v in row.items() if k in CELL_COLUMNS})
     of_metric = found._values.setdefault(row["cell_id"], {}).setdefault(row["metric"], {})
     if block in of_metric and of_metric[block] != made:
@@ -177,6 +201,17 @@ def _take_trials(found: Results) -> None:
 def _has(found: Results, cell: str, block: int) -> bool:
     of_cell = found._values.get(cell, {})
     return any(block in values or (None in values and len(values) == 1) for values in of_cell.values())
+
+
+def _mark_suspects(found: Results) -> None:
+    """Figures of suspect blocks say so: their rows were on disk before anybody could know."""
+    suspect = anchor.suspects(found.anchors_pps, found.repeats)
+    for cell_id, of_cell in found._values.items():
+        for of_metric in of_cell.values():
+            for block in set(suspect) & of_metric.keys():
+                value = of_metric[block]
+                if not is_anchor(found.cells[cell_id]) and anchor.SUSPECT not in value.flags:
+                    of_metric[block] = replace(value, flags=(*value.flags, anchor.SUSPECT))
 
 
 def _what_is_missing(found: Results) -> None:

@@ -38,6 +38,7 @@ class Resume:
     done: Done
     last_trial: int
     values: results.Results
+    summaries_kept: bool        # the run had come to its end, and nothing of it is measured again
 
     @property
     def run_id(self) -> str:
@@ -101,16 +102,18 @@ def check(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> No
 
 def prepare(folder: Path, before: Mapping[str, Any], say: Callable[[str], None]) -> Resume:
     """Take out of the tables what is not finished. Call it while holding the machine: then the run is not running."""
-    done, warnings = _done(folder)
+    done, begun, warnings = _done(folder)
     several = _several(before)
+    all_done = before.get("state") == "complete" and done >= begun | {
+        (cell, block) for cell, count in several.items() for block in range(1, count + 1)}
     lines: list[str] = []
     trials: set[str] = set()
     last = 0
 
     def finished(row: Row) -> bool:
         block = results.whole(row.get("block", ""))
-        if block is None and several:               # a summary, which waits for the cell's last block
-            return all((row["cell_id"], b) in done for b in range(1, several.get(row["cell_id"], 1) + 1))
+        if block is None and several:               # a summary, which is made anew when there are other blocks
+            return all_done
         return (row["cell_id"], block or 1) in done
 
     def of_trials(row: Row) -> bool:
@@ -131,7 +134,7 @@ def prepare(folder: Path, before: Mapping[str, Any], say: Callable[[str], None])
         say(f"    {warning}")
     if lines:
         say(f"    of tries that did not come to their end, set aside in {aside}: {', '.join(lines)}")
-    return Resume(folder, before, done, last, results.read(folder))
+    return Resume(folder, before, done, last, results.read(folder), all_done)
 
 
 def _several(before: Mapping[str, Any]) -> dict[str, int]:
@@ -140,7 +143,8 @@ def _several(before: Mapping[str, Any]) -> dict[str, int]:
     return {str(c): int(n) for c, n in blocks.items()} if any(n > 1 for n in blocks.values()) else {}
 
 
-def _done(folder: Path) -> tuple[Done, list[str]]:
+def _done(folder: Path) -> tuple[Done, Done, list[str]]:
+    """What is finished, all that has a row in blocks.csv, and warnings."""
     warnings: list[str] = []
     if not (folder / "blocks.csv").exists():
         raise BadInput(f"--resume {folder}: there is no blocks.csv, so what is finished cannot be told")
@@ -149,7 +153,8 @@ def _done(folder: Path) -> tuple[Done, list[str]]:
     # a row there without any figure is of a file system that lost what was written before
     known = {(row["cell_id"], results.whole(row.get("block", "")) or 1)
              for row in results.read_table(folder / "results.csv", ("cell_id",), [])}
-    return frozenset(key for key, status in last.items() if status in FINISHED and key in known), warnings
+    done = frozenset(key for key, status in last.items() if status in FINISHED and key in known)
+    return done, frozenset(last), warnings
 
 
 def _sift(folder: Path, name: str, keep: Callable[[Row], bool], aside: Path, warnings: list[str]) -> int:

@@ -63,6 +63,9 @@ FLAGS: Mapping[str, tuple[str, str]] = {
                     "the switch may be faster: use faster CPUs for the generator"),
     "blocks_missing": ("some blocks of the cell failed, and the figure is of the others",
                        "see the reasons in blocks.csv; `vswbench run --resume` measures them again"),
+    "suspect": ("the generator alone was faster or slower beside this block than beside the others of the run, so that "
+                "the machine was another one, and no later block took its place",
+                "see the anchor in the figures; compare with more blocks, raise `again` of [repeat]"),
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
 }
 INVALIDATING = ("clock", "identity")
