@@ -11,7 +11,7 @@ import math
 import re
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Value:
     status: str
     flags: tuple[str, ...]
     reason: str = ""
+    goal: str = ""                  # of a search: "key=value;..."
     repeats: int | None = None      # the suspect block that this one was measured instead of
 
 
@@ -67,12 +68,17 @@ class Results:
 
     @property
     def name(self) -> str:
-        return str(self.about.get("run_id") or self.folder.resolve().name)
+        return printable(str(self.about.get("run_id") or self.folder.resolve().name))[:200]
 
     @property
     def switches(self) -> list[str]:
         """In the order in which they come."""
         return list(dict.fromkeys(cell["switch"] for cell in self.cells.values() if not is_anchor(cell)))
+
+    def take(self, cell_id: str, block: int, values: Iterable[Value]) -> None:
+        """Add figures of a block of a cell."""
+        for value in values:
+            self._values.setdefault(cell_id, {}).setdefault(value.metric, {})[block] = value
 
     def metrics(self, cell_id: str) -> list[str]:
         return list(self._values.get(cell_id, {}))
@@ -161,7 +167,7 @@ def _take_result(found: Results, row: Row) -> None:
         return
     made = Value(row["metric"], block, value, number(row.get("ci_low", "")), number(row.get("ci_high", "")),
                  row.get("unit", ""), whole(row.get("n", "")) or 0, row["status"], words(row["flags"]),
-                 row.get("reason", ""), whole(row.get("repeats", "")))
+                 row.get("reason", ""), row.get("goal", ""), whole(row.get("repeats", "")))
     if block is not None and made.repeats is not None:
         found.repeats[block] = made.repeats
     found.cells.setdefault(row["cell_id"], {}).update({k: v for k, v in row.items() if k in CELL_COLUMNS})
@@ -217,7 +223,7 @@ def _mark_suspects(found: Results) -> None:
 def _what_is_missing(found: Results) -> None:
     planned = found.about.get("cells")
     if isinstance(planned, list):
-        found.missing = [cell for cell in planned if isinstance(cell, str) and cell not in found.cells]
+        found.missing = [printable(cell) for cell in planned if isinstance(cell, str) and cell not in found.cells]
     if found.missing:
         shown = ", ".join(found.missing[:3]) + (", ..." if len(found.missing) > 3 else "")
         found.warnings.append(f"{len(found.missing)} of {len(planned or ())} planned cells were not measured: {shown}")
@@ -247,6 +253,16 @@ def median_interval(values: Sequence[float], alpha: float = 0.05) -> tuple[float
         k += 1
     k = max(k, 0)
     return ordered[k], ordered[n - 1 - k]
+
+
+def width_ratio(value: Value) -> float:
+    """How near to each other the bounds of a search came by its settings, as a ratio: what is nearer cannot be told
+    apart. 0 for what was not searched for."""
+    pairs = (part.partition("=") for part in value.goal.split(";"))
+    said = {key.strip(): number(text) or 0.0 for key, _, text in pairs}
+    step = said.get("step_pps" if value.unit == "pps" else "step_frames", 0.0)
+    width = said.get("width_ratio") or (step / value.value if value.value and value.value > 0 else 0.0)
+    return width if 0 < width < 1 else 0.0
 
 
 def is_anchor(cell: Mapping[str, str]) -> bool:
@@ -279,7 +295,7 @@ def read_table(path: Path, needed: Sequence[str], warnings: list[str]) -> Iterat
             elif not whole_line:
                 said(f"line {line}: the last line has no line end, so it may be cut off; left out")
             else:
-                yield dict(zip(header, record))
+                yield dict(zip(header, map(printable, record)))
     said.close()
 
 
@@ -347,6 +363,14 @@ class _Warnings:
     def close(self) -> None:
         if self._count > WARNINGS_MAX:
             self._warnings.append(f"{self._name}: {self._count - WARNINGS_MAX} more rows are left out")
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Without characters that are commands to a terminal, or that turn the direction of what stands behind them."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
