@@ -129,7 +129,7 @@ class Record:
         trial_id = f"{self._trial_count:05d}"
         row = {
             "run_id": self.run_id, "trial_id": trial_id, "cell_id": cell.id, "phase": trial.request.phase,
-            "block": self._block, "started_utc": trial.started_utc, **_cell_columns(cell, version, accel),
+            "block": self._block, "started_utc": trial.started_utc, **cell_columns(cell, version, accel),
             "intended_pps": trial.intended_pps, "intended_s": trial.request.duration_s, "sent_count": trial.sent_count,
             "received_count": trial.received_count, "lost_count": trial.lost_count,
             "unsent_count": trial.unsent_count, "duplicate_count": trial.duplicate_count,
@@ -153,7 +153,7 @@ class Record:
     def results(self, cell: Cell, version: str, accel: str, results: Iterable[Result], summary: bool = False) -> None:
         """Of the cell in this block; `summary`: of all its blocks."""
         self._tables["results"].rows({
-            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, accel), "metric": r.metric,
+            "run_id": self.run_id, "cell_id": cell.id, **cell_columns(cell, version, accel), "metric": r.metric,
             "value": r.value, "ci_low": r.ci_low, "ci_high": r.ci_high, "unit": r.unit, "n": r.n, "status": r.status,
             "flags": r.flags, "scenario": cell.scenario, "goal": r.goal,
             "block": None if summary else self._block_column, "repeats": None if summary else self._repeats}
@@ -162,7 +162,7 @@ class Record:
     def no_result(self, cell: Cell, version: str, status: str, reason: str, flags: Sequence[str]) -> None:
         """A cell without figures: `status` unsupported or failed, with the reason."""
         self._tables["results"].rows([{
-            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, ""),
+            "run_id": self.run_id, "cell_id": cell.id, **cell_columns(cell, version, ""),
             "metric": headline(cell.search)[0], "unit": "pps", "n": 0, "status": status, "flags": flags,
             "scenario": cell.scenario, "reason": reason, "block": self._block_column, "repeats": self._repeats}])
 
@@ -182,7 +182,8 @@ class Record:
         return self._block if self._of_several else None
 
 
-def _cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
+def cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
+    """The columns CELL, and traffic."""
     return {"switch": cell.switch.name, "switch_version": version, "topology": cell.topology.name, "guest": cell.guest,
             "nf": cell.nf, "chain_length": cell.chain_length, "direction": cell.direction, "port_kind": cell.port_kind,
             "accel": accel, "frame_bytes": None if cell.replays else cell.frame_bytes,
