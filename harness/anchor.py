@@ -59,9 +59,9 @@ def counting(blocks: Iterable[int], repeats: Mapping[int, int]) -> set[int]:
     return set(last.values())
 
 
-def said(anchors_pps: Mapping[int, float], repeats: Mapping[int, int]) -> str:
+def said(anchors_pps: Mapping[int, float], repeats: Mapping[int, int], at_end: bool = True) -> str:
     """In a line, for people: how far the anchors were apart, the band, and what is suspect; empty if there are none to
-    tell of."""
+    tell of. `at_end`: with what became of suspect blocks."""
     if len(anchors_pps) < 2:
         return ""
     middle = statistics.median([pps for block, pps in anchors_pps.items() if block not in repeats]
@@ -76,7 +76,7 @@ def said(anchors_pps: Mapping[int, float], repeats: Mapping[int, int]) -> str:
     if not off:
         return text
     again = [block for block in off if block in repeats.values()]
-    left = [block for block in off if block in counting(anchors_pps, repeats)]
+    left = [block for block in off if at_end and block in counting(anchors_pps, repeats)]
     return text.replace("within a band", "with a band") + f"; outside of it: block{'s'[:len(off) > 1]} " + (
         ", ".join(map(str, off))) + (f"; measured again: {', '.join(map(str, again))}" if again else "") + (
         f"; suspect and counted: {', '.join(map(str, left))}" if left else "")

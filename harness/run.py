@@ -15,8 +15,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, plan, progress, resume,
-                     search)
+from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, plan, progress,
+                     replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
@@ -98,8 +98,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
     summary = {"run_id": run_id, "name": name, "schema_version": SCHEMA_VERSION, "started_utc": started.isoformat(),
                "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
                "request": {**(request or {}), "blocks_of": {c.id: c.repeat.blocks for c in cells}},
-               "cells": [c.id for c in cells], "testbed": the_bed, "state": "running",
-               "fingerprint": fingerprint([[asdict(c) for c in every], asdict(replace(the_bed, source=""))])}
+               "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells), "testbed": the_bed, "state": "running",
+               "fingerprint": fingerprint([[replayed.comparable(c) for c in every], asdict(replace(the_bed, source=""))])}
     if go_on:
         before = resume.about(go_on)
         resume.check(go_on, before, summary)
@@ -115,6 +115,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         pages = 0 if simulated else max((_hugepages(c, the_bed) for c in every if not c.unsupported), default=0)
         stack.enter_context(host.enough_hugepages(pages, folder, say))
         found, why = (None, "a simulation has none") if simulated else _calibration(record, the_bed, say)
+        for cell, seconds in [(c, s) for c in every for s in old.took_s.get(c.id, ())] if old else ():
+            progress.took(say, cell, seconds)
         job = _Job(cells, watch, blocks.schedule(cells, watch), the_bed, record, folder, checks, say, interrupts, up,
                    found, **_finished(old, every))
         summary |= {"environment": environment.of(BUILD, the_bed) if not simulated else {},
@@ -209,7 +211,7 @@ class _Job:
             repeated = blocks.again(self.cells, self.watch, self._anchors_pps(), self.repeats, len(planned))
             new = {turn.block for turn in repeated} - self.repeats.keys()
             if new:
-                self.say(anchor.said(self._anchors_pps(), self.repeats) + f"; measuring again as block"
+                self.say(anchor.said(self._anchors_pps(), self.repeats, at_end=False) + f"; measuring again as block"
                          f"{'s'[:len(new) > 1]} {', '.join(map(str, sorted(new)))}")
             self.turns = [*planned, *repeated]
             self.repeats |= {turn.block: turn.repeats for turn in repeated if turn.repeats}
@@ -228,7 +230,8 @@ class _Job:
             if (cell.id, turn.block) not in self.done:
                 block = f" block {turn.block}:" if several else ""
                 self.say(f"[{turn.position}/{len(self.turns)}]{block} {cell.switch.name}: {cell.title}")
-                progress.cell(self.say, turn.position, [t.cell for t in self.turns])
+                progress.cell(self.say, turn.position, [t.cell for t in self.turns], [
+                    t.cell for t in self.turns[turn.position:] if (t.cell.id, t.block) not in self.done])
                 outcome = self._turn(turn, several)
                 self.known.setdefault(cell.id, {})[turn.block] = outcome
                 self.say("    " + describe(outcome))
