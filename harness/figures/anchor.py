@@ -58,15 +58,16 @@ def _page(trials: list, good: dict, medians: dict[str, float], start: datetime, 
     cell = " ".join(clean(row[column], 12) for column in ("topology", "direction", "frame_bytes"))
     what = f"{clean(row['switch'], 16)}, {cell} B"
     last = max(0.1, *(d[2] for d in dots))
+    y = linear(max(0.0, min(rates) - room), max(rates) + room, 5)
     panel = Panel("Anchor cell", f"{what} {marks(of_all)}".strip(), linear(-0.03 * last, last * 1.03 or 1.0, 6),
-                  linear(max(0.0, min(rates) - room), max(rates) + room, 5), height=90.0)
+                  y, height=90.0)
     used = set().union(*(flags_of(row) for row, _, _ in trials))
     notes = (f"Small dot: received rate of one trial of the same cell, in each block anew (n = {len(trials)} trials, "
              f"{len(medians)} blocks); cross: invalid. Large dot with its block's number: the block's median. "
              + (f"Band: {ratio:.1%} around the median of the first blocks, three standard deviations as their median "
                 "absolute deviation estimates them; a block outside of it (red) is suspect. "
                 f"{_again(repeats)}" if band else "Line: their median; the blocks are too few to tell which are "
-                "suspect. ") + "The y axis does not begin at 0.",
+                "suspect. ") + "The y axis does not begin at 0." * (y.low > 0),
              " ".join([*mark_notes(used, bool(of_all)), run_note(row for row, _, _ in trials)]))
     return Sheet((panel,), ("value",),
                  (Table("trials", "panel series minutes mpps counts", dots),

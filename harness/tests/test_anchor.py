@@ -46,7 +46,7 @@ def test_the_band_is_that_of_a_normal_machine_and_bad_blocks_do_not_stretch_it()
 
 def test_a_still_machine_has_a_band_all_the_same_and_two_blocks_have_none() -> None:
     assert anchor.band([100, 100, 100, 100]) == anchor.Band(100, anchor.LEAST_RATIO)
-    assert anchor.suspects({1: 100, 2: 100.9, 3: 100, 4: 98.9}, {}) == [4]
+    assert anchor.suspects({1: 100, 2: 100.9, 3: 100, 4: 98.9, 5: 100}, {}) == [4]
     assert anchor.band([100, 50]) is None and anchor.suspects({1: 100, 2: 50}, {}) == []
 
 
