@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="where the new run's folder is made (default: beside RUN)")
     parser.add_argument("--blocks", type=int, metavar="N", help="another number of blocks than RUN has")
-    parser.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]",
+    parser.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX,KEY=VALUE]",
                         help="measure only this switch of RUN, or another version of it under the same name; may be "
                              "repeated")
     parser.add_argument("--quiet", action="store_true", help="say only what went wrong, and the comparison")

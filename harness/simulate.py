@@ -147,7 +147,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
                      help="of a comparison: standard deviation of the capacity from start to start, relative")
     sub.add_argument("--margin", type=_number(0.0001, 0.99), default=verdict.MARGIN, metavar="RATIO",
                      help=f"of a comparison: differences up to this do not matter (default {verdict.MARGIN:g})")
-    sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]", help="as of run")
+    sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX,KEY=VALUE]",
+                     help="as of run")
     sub.add_argument("--json", action="store_true", help="for programs: every trial and every result")
 
 
