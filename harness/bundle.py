@@ -117,8 +117,8 @@ def _recordings(run: results.Results) -> tuple[dict[str, Path], list[str]]:
             lines.append(f"the replayed file {shown} is gone, or another one than it was: not packed; whoever measures "
                          f"again needs it (sha256 {digest})")
         elif (size_bytes := there[name].stat().st_size) > REPLAYED_MAX_BYTES:
-            lines.append(f"the replayed file {shown} has {size_bytes >> 20} MiB, over {REPLAYED_MAX_BYTES >> 20} MiB: not "
-                         f"packed; give it along, as data/{replayed.kept_as(digest)}")
+            lines.append(f"the replayed file {shown} has {size_bytes >> 20} MiB, over {REPLAYED_MAX_BYTES >> 20} MiB: "
+                         f"not packed; give it along, as data/{replayed.kept_as(digest)}")
         else:
             take[replayed.kept_as(digest)] = there[name]
     return take, lines
@@ -180,18 +180,19 @@ All of it, with hashes of every binary, every command line and the order of the 
 ## What is in data/
 
 trials.csv (every trial), results.csv (every figure of every cell), latency.csv and histograms.csv (whole histograms),
-blocks.csv (the order, with times), ports.csv, series.csv, run.json, logs/, figures/, and in replayed/ the recordings that
-were replayed, each under its SHA-256. Columns: README.md.
+blocks.csv (the order, with times), ports.csv, series.csv, run.json, logs/, figures/, and in replayed/ the recordings
+that were replayed, each under its SHA-256. Columns: README.md.
 """
 
 
 def _command(about: Mapping[str, Any]) -> str:
     """As a person types it, in a checkout of vswbench."""
     request = about.get("request")
-    if not isinstance(request, Mapping) or not request.get("files"):
+    if not isinstance(request, Mapping) or not isinstance(request.get("files"), list):
         return "(not recorded)"
+    switches = request.get("switches")
     words = ["./vswbench", "run", *map(str, request["files"])]
-    words += [word for switch in request.get("switches") or () for word in ("--switch", str(switch))]
+    words += [word for switch in (switches if isinstance(switches, list) else ()) for word in ("--switch", str(switch))]
     for key in ("testbed", "blocks"):
         words += [f"--{key}", str(request[key])] if request.get(key) else []
     return shlex.join(words)

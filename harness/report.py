@@ -69,8 +69,8 @@ def page(data: Data, run_dir: Path, drawn: Sequence[tuple[str, str]], not_drawn:
         rows, warnings = [], [*warnings, str(error)]
     said = list(dict.fromkeys([*warnings, *data.warnings]))
     name = str(data.about.get("run_id") or (rows[0]["run_id"] if rows else run_dir.resolve().name))
-    parts = [_summary(data, rows, steadiness), _warnings(rows, said, data.about), _figures(drawn, not_drawn), _tables(rows),
-             _environment(data), _again(data.about, run_dir)]
+    parts = [_summary(data, rows, steadiness), _warnings(rows, said, data.about), _figures(drawn, not_drawn),
+             _tables(rows), _environment(data), _again(data.about, run_dir)]
     links = " ".join(f'<a href="#{key}">{title}</a>' for key, title in (
         ("summary", "Summary"), ("warnings", "Warnings"), ("figures", "Figures"), ("tables", "Tables"),
         ("environment", "Environment"), ("again", "Again")))
@@ -159,7 +159,8 @@ def _warnings(rows: Sequence[Row], said: Sequence[str], about: Mapping[str, Any]
             cells.setdefault(flag, set()).add(place(row))
     body = [[Cell(flag, kind="name"), Cell(str(len(of)), len(of), "n"),
              Cell(FLAGS.get(flag, ("see the README", ""))[0]),
-             Cell(FLAGS.get(flag, ("", ""))[1])] for flag, of in sorted(cells.items(), key=lambda c: (-len(c[1]), c[0]))]
+             Cell(FLAGS.get(flag, ("", ""))[1])] for flag, of in sorted(
+                 cells.items(), key=lambda c: (-len(c[1]), c[0]))]
     parts = [_table(["flag", "cells", "means", "cure"], body, numbers=(1,)) if body else "<p>No flag.</p>"]
     reasons = {(_cell_name(row), row["switch"], row["status"], row.get("reason")): None for row in rows
                if row["status"] in ("failed", "unsupported", "invalid")}

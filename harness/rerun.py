@@ -53,7 +53,8 @@ def do(given: argparse.Namespace,
         out = given.out or given.run.resolve().parent
         out.mkdir(parents=True, exist_ok=True)
         request = {**asked.of_run(about).as_json(), "blocks": wanted.blocks, "switches": list(wanted.switches)}
-        folder, outcomes = run.run(Path(about["name"]).name, cells, the_bed, out, say, about["sources"], request=request)
+        folder, outcomes = run.run(Path(about["name"]).name, cells, the_bed, out, say, about["sources"],
+                                   request=request)
     say(f"results: {folder}")
     if len(outcomes) < len(cells) or any(o.ends_run for o in outcomes):
         return 130
@@ -79,8 +80,9 @@ def _asked(folder: Path, about: dict[str, object], stack: ExitStack) -> Asked:
     assert isinstance(sources, dict)
     files = replayed.found(folder, about)
     try:
-        if all(Path(name).is_file() and files.get(name, Path()).samefile(name) for name in replayed.known(about)) and all(
-                Path(name).read_text(encoding="utf-8") == text for name, text in sources.items()):
+        in_place = all(Path(name).is_file() and files.get(name, Path()).samefile(name)
+                       for name in replayed.known(about))
+        if in_place and all(Path(name).read_text(encoding="utf-8") == text for name, text in sources.items()):
             return was
     except (OSError, ValueError):
         pass

@@ -143,8 +143,9 @@ def prepare(folder: Path, before: Mapping[str, Any], say: Callable[[str], None])
 
 def _several(before: Mapping[str, Any]) -> dict[str, int]:
     """Blocks by cell; empty for a run of one block."""
-    blocks = before["request"].get("blocks_of") or {}
-    return {str(c): int(n) for c, n in blocks.items()} if any(n > 1 for n in blocks.values()) else {}
+    blocks = before["request"].get("blocks_of")
+    blocks = {str(c): n for c, n in blocks.items() if isinstance(n, int)} if isinstance(blocks, dict) else {}
+    return blocks if any(n > 1 for n in blocks.values()) else {}
 
 
 def _done(folder: Path) -> tuple[Done, Done, dict[str, list[float]], list[str]]:

@@ -100,8 +100,10 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
     summary = {"run_id": run_id, "name": name, "schema_version": SCHEMA_VERSION, "started_utc": started.isoformat(),
                "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
                "request": {**(request or {}), "blocks_of": {c.id: c.repeat.blocks for c in cells}},
-               "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells), "testbed": the_bed, "state": "running",
-               "fingerprint": fingerprint([[replayed.comparable(c) for c in every], asdict(replace(the_bed, source=""))])}
+               "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells),
+               "testbed": the_bed, "state": "running",
+               "fingerprint": fingerprint([[replayed.comparable(c) for c in every],
+                                           asdict(replace(the_bed, source=""))])}
     if go_on:
         before = resume.about(go_on)
         resume.check(go_on, before, summary)
@@ -199,7 +201,7 @@ class _Job:
     done: resume.Done = frozenset()     # turns that an earlier start of this run has finished
     known: dict[str, dict[int, Outcome]] = field(default_factory=dict)     # by cell and block
     accels: dict[str, str] = field(default_factory=dict)                    # by cell, as it was measured
-    repeats: dict[int, int] = field(default_factory=dict)       # blocks, and the suspect ones they are measured instead of
+    repeats: dict[int, int] = field(default_factory=dict)       # blocks, and those they are measured instead of
     summaries_kept: bool = False    # the summaries of an earlier start stand
     ended: bool = False             # by a signal
 

@@ -139,8 +139,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
                      help="what a trial takes besides its traffic")
     sub.add_argument("--seed", type=int, default=1, metavar="K", help="of all that is random (default 1)")
     sub.add_argument("--compare", type=_number(0.01, 100), default=None, metavar="RATIO",
-                     help="compare two such switches, of which B has RATIO times the capacity of A: in blocks, with the "
-                          "verdicts of `vswbench compare`")
+                     help="compare two such switches, of which B has RATIO times the capacity of A: in blocks, with "
+                          "the verdicts of `vswbench compare`")
     sub.add_argument("--blocks", type=int, default=None, metavar="N",
                      help="of a comparison, instead of as many as the scenario says")
     sub.add_argument("--restart-noise", type=_number(0, 1), default=0.0, metavar="SD",

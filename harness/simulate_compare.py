@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`vswbench simulate --compare RATIO`: two simulated switches, of which B has RATIO times the capacity of A, in blocks, and
-the verdicts of `vswbench compare` over them: how many blocks, which margin, which search does it take to see a difference?
+"""`vswbench simulate --compare RATIO`: two simulated switches, of which B has RATIO times the capacity of A, in blocks,
+and the verdicts of `vswbench compare` over them: how many blocks, which margin, which search does a difference take?
 Exit status as of compare.
 """
 

@@ -59,7 +59,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "unstable": ("R+ varied by over 2 %, a load lost frames that a higher one did not lose, a tenth of R+ lost frames, "
                  "or less than half of what was forwarded could be had within the goal",
                  "the machine disturbs what it measures: make it quieter, compare only with many repeats"),
-    "drift": ("R+ at the end of the search was off from R+ at its beginning by over 3 % and beyond the range of its trials",
+    "drift": ("R+ at the end of the search was off from R+ at its beginning by over 3 % and beyond the range of its "
+              "trials",
               "the machine changed while the search went on: shorten the search, measure more blocks"),
     "lower_bound": ("the rate is within 1.2 times of what the tester itself can do on such ports",
                     "the switch may be faster: use faster CPUs for the generator"),

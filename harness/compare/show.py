@@ -60,7 +60,8 @@ def text(rows: Sequence[Row], a: Side, b: Side, margin: float, notes: Sequence[s
                       f"[{style}]{row.verdict}[/]" if style else row.verdict)
     console.print(f"A: {a.name}\nB: {b.name}", markup=False, soft_wrap=True)
     console.print(table)
-    for line in [*_reasons(rows, figures), *_raised(rows, figures, margin), *(f"note: {note}" for note in notes), summary(rows)]:
+    said = [*_reasons(rows, figures), *_raised(rows, figures, margin), *(f"note: {note}" for note in notes)]
+    for line in [*said, summary(rows)]:
         console.print(line, markup=False, soft_wrap=True)
 
 

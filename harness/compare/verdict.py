@@ -7,7 +7,7 @@ pairs (Mann-Whitney), and with an interval that is widened by what the machine i
 anchors show it (blocks.py). A verdict over all rows of a comparison is wrong in at most 5 % of comparisons (Holm's
 correction):
 
-    equivalent      the whole interval lies within the margin, which is never narrower than the search that gave the value
+    equivalent      the whole interval lies within the margin, never narrower than the search that gave the value
     faster, slower  the interval does not hold 1, and is not within the margin
     capped          what limits the value is the tester, so that nothing can be said of the switch
     inconclusive    none of these; `more_blocks` is how many more would probably do

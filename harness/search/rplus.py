@@ -42,8 +42,8 @@ def stability(search: Search, rplus_pps: float) -> Generator[Request, Trial, boo
 
 
 def drift(search: Search, before: Result) -> Generator[Request, Trial, tuple[Result, bool]]:
-    """R+ once more, at the end of a search that took minutes, and whether it moved: by more than DRIFT_RATIO, and out of
-    the range of the trials at the beginning, whose scatter is no drift."""
+    """R+ once more, at the end of a search that took minutes, and whether it moved: by more than DRIFT_RATIO, and out
+    of the range of the trials at the beginning, whose scatter is no drift."""
     assert before.value
     trial = yield Request("drift", None, search.trial_s)
     end = of_trials("rplus_end_pps", "pps", [trial], [trial.rx_pps])

@@ -134,7 +134,8 @@ def test_a_rerun_is_quiet_and_takes_another_version_of_one_switch(tmp_path: Path
 
 # ---- recordings ----------------------------------------------------------------------------------------------------
 
-REPLAYING = SCENARIO.replace("blocks = 8", "blocks = 6").replace('trials = 1\n', 'trials = 1\nkind = "fixed"\nrate_pps = 1e6\n')
+REPLAYING = SCENARIO.replace("blocks = 8", "blocks = 6").replace(
+    'trials = 1\n', 'trials = 1\nkind = "fixed"\nrate_pps = 1e6\n')
 
 
 def replaying(tmp_path: Path, content: str = "frames") -> Path:

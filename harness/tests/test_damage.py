@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Results folders that are cut off, of another version, damaged or hostile: every reader reads what is sound, names what
-is not, and ends with a sentence, never with a traceback. VSW_TEST_SEED repeats the places that were tried."""
+"""Results folders that are cut off, of another version, damaged or hostile: every reader reads what is sound, names
+what is not, and ends with a sentence, never with a traceback. VSW_TEST_SEED repeats the places that were tried."""
 
 import csv
 import io
@@ -164,10 +164,11 @@ def test_random_bytes_anywhere(small: Path, run_of: Path) -> None:
 # ---- values that cannot be -----------------------------------------------------------------------------------------
 
 VALUES = ("nan", "inf", "-inf", "-1", "1e308", "1e999", "9" * 5000, "0x10", "1_000", " ", "-0", "١٢", "1e-320",
-          "<script>alert(1)</script>", "[red]x[/red]", "a\nb", "\x1b[31mred", "=cmd()", "'; DROP", "\N{RIGHT-TO-LEFT OVERRIDE}x")
+          "<script>alert(1)</script>", "[red]x[/red]", "a\nb", "\x1b[31mred", "=cmd()", "'; DROP",
+          "\N{RIGHT-TO-LEFT OVERRIDE}x")
 
 
-@pytest.mark.parametrize("name", [f"{name}.csv" for name in ("trials", "results", "latency", "blocks")] + ["compare.csv"])
+@pytest.mark.parametrize("name", [f"{name}.csv" for name in ("trials", "results", "latency", "blocks", "compare")])
 def test_values_that_cannot_be_are_left_out(name: str, small: Path, run_of: Path,
                                             capsys: pytest.CaptureFixture[str]) -> None:
     """One column of all rows, one value: chosen at random."""
@@ -209,6 +210,9 @@ def test_a_run_json_with_anything_in_place_of_anything(small: Path, run_of: Path
         for value in r.sample([None, 7, -1e308, "x", [], {}, [[1]], {"a": {"b": None}}, [None], True], 1):
             (run_of / "run.json").write_text(json.dumps({**about, key: value}))
             survives(run_of)
+    for name in ("blocks_of", "files", "switches", "testbed", "blocks"):
+        (run_of / "run.json").write_text(json.dumps({**about, "request": {**about["request"], name: 7}}))
+        survives(run_of, ("read", "resume", "bundle"))
     inner = [(key, name) for key, value in about.items() if isinstance(value, dict) for name in value]
     for key, name in r.sample(inner, 5):
         (run_of / "run.json").write_text(json.dumps({**about, key: {**about[key], name: r.choice(

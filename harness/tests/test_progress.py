@@ -28,7 +28,8 @@ at_rplus = 0.5
 
 
 def fake_cells(count: int) -> list[Any]:
-    return [types.SimpleNamespace(id=f"c{i}", unsupported="", switch=types.SimpleNamespace(name="s"), title=f"t{i}", seconds=10.0)
+    return [types.SimpleNamespace(id=f"c{i}", unsupported="", switch=types.SimpleNamespace(name="s"), title=f"t{i}",
+                                  seconds=10.0)
             for i in range(count)]
 
 

@@ -470,7 +470,8 @@ def of_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str], *more: obj
 
 def test_a_comparison_can_be_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noise = ("--noise", "0.003", "--restart-noise", "0.01")
-    for ratio, status, verdict in ((0.95, 3, "slower"), (1.05, 0, "faster"), (1.0, (0, 4), ("equivalent", "inconclusive"))):
+    for ratio, status, verdict in ((0.95, 3, "slower"), (1.05, 0, "faster"),
+                                   (1.0, (0, 4), ("equivalent", "inconclusive"))):
         got, said = of_comparison(tmp_path, capsys, "--compare", ratio, *noise)
         [row] = said["rows"]
         assert got == said["exit_status"] and got in (status if isinstance(status, tuple) else (status,))
