@@ -74,6 +74,7 @@ REPEAT = {
     "order": Field(str, "shuffled", choices=("shuffled", "abba")),
     "seed": Field(int, 1, low=0, high=2**63 - 1),
     "anchor": Field(bool, True),
+    "again": Field(int, 1, low=0, high=10),
 }
 TABLES = ("matrix", "guest", "search", "latency", "telemetry", "repeat", "nf")
 
@@ -86,6 +87,7 @@ class Repeat:
     order: str = "shuffled"
     seed: int = 1
     anchor: bool = True
+    again: int = 1      # how often a block with a suspect anchor is measured again, see anchor.py
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": 
          "generator_limited": "g", "clock": "!", "tester_drops": "d", "not_drained": "n", "foreign_frames": "f",
          "window_exceeded": "w", "identity": "!", "stalled": "s", "late": "l",
          "crossed_flows": "x", "lower_bound": ">", "repeated": "r", "irregular": "?", "capped": ">",
-         "search_limit": "?", "below_width": "", "unstable": "u", "blocks_missing": "b", "skewed": "k"}
+         "search_limit": "?", "below_width": "", "unstable": "u", "drift": "~", "blocks_missing": "b", "suspect": "a",
+         "skewed": "k"}
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:

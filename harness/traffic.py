@@ -6,6 +6,7 @@ Traffic is a function of the scenario alone: every switch gets the same frames a
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +38,8 @@ VLAN_ID_MAX = 4094
 NEEDS = {"vlan": ("vlan", "a VLAN tag (vlan = 100, say)"), "vni": ("vxlan", 'tunnel = "vxlan"'),
          "teid": ("gtpu", 'tunnel = "gtpu"')}
 # The searches' words for what a trial is for.
-PHASES = ("warmup", "stability", "latency", *dict.fromkeys(p for kind in SEARCHES for p in kind.phases or (kind.name,)))
+PHASES = ("warmup", "stability", "latency", "drift",
+          *dict.fromkeys(p for kind in SEARCHES for p in kind.phases or (kind.name,)))
 MIRROR = {"src_mac": "dst_mac", "dst_mac": "src_mac", "src_ip": "dst_ip", "dst_ip": "src_ip",
           "src_port": "dst_port", "dst_port": "src_port"}
 
@@ -100,6 +102,7 @@ class Replay:
     speed: float            # with original timing: 2.0 is twice as fast
     loop: bool
     frame_max: int          # the largest frame in it
+    name: str = ""          # the file as the scenario names it, from where the scenario's path starts
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,7 @@ def _replay(where: str, table: Mapping[str, Any], whole: Mapping[str, Any], give
     if not path.is_file():
         raise BadInput(f"{where}: key 'file' is {v['file']!r}: there is no such file (it is looked for beside the "
                        f"scenario, in {folder})")
-    return Replay(str(path.resolve()), v["timing"], v["speed"], v["loop"], v["frame_max"])
+    return Replay(str(path.resolve()), v["timing"], v["speed"], v["loop"], v["frame_max"], os.path.normpath(path))
 
 
 def _capture(where: str, table: Mapping[str, Any], given: bool) -> Capture | None:

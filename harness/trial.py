@@ -65,12 +65,18 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "unstable": ("R+ varied by over 2 %, a load lost frames that a higher one did not lose, a tenth of R+ lost frames, "
                  "or less than half of what was forwarded could be had within the goal",
                  "the machine disturbs what it measures: make it quieter, compare only with many repeats"),
+    "drift": ("R+ at the end of the search was off from R+ at its beginning by over 3 % and beyond the range of its "
+              "trials",
+              "the machine changed while the search went on: shorten the search, measure more blocks"),
     "lower_bound": ("the rate is within 1.2 times of what the tester itself can do on such ports",
                     "the switch may be faster: use faster CPUs for the generator"),
     "blocks_missing": ("some blocks of the cell failed, and the figure is of the others",
                        "see the reasons in blocks.csv; `vswbench run --resume` measures them again"),
     "skewed": ("two programs that send ended over 5 % of the trial apart, so that for so long one sent alone",
                "give every sender a CPU of its own, or make trials longer"),
+    "suspect": ("the generator alone was faster or slower beside this block than beside the others of the run, so that "
+                "the machine was another one, and no later block took its place",
+                "see the anchor in the figures; compare with more blocks, raise `again` of [repeat]"),
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
 }
 INVALIDATING = ("clock", "identity")

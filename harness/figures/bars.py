@@ -26,6 +26,7 @@ MARKS = (                   # flag, mark, what the footer says
     ("capped", "\N{GREATER-THAN OR EQUAL TO}", "capped: the highest load that could be offered was carried"),
     ("irregular", "?", "irregular: the search did not find both of its bounds"),
     ("unstable", "~", "unstable: the machine disturbed the measurement"),
+    ("suspect", "\N{LOZENGE}", "suspect: the machine was another one in a block that counts"),
 )
 ABSENT = (
     ("n/a", "n/a: the switch cannot do this."),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from harness import anchor
 from harness.figures.cells import Key, Place, absent_note, belongs, place
 from harness.figures.reading import FigureError, NotDrawn, Row, number, read_results, whole
 from harness.results import SCHEMA_VERSION
@@ -81,7 +82,31 @@ class Data:
     @cached_property
     def _every_result(self) -> list[Row]:
         _ = self.about          # which warns of another schema version
-        return [row for row in self.table("results.csv", RESULTS) if row.get("scenario") != ANCHOR]
+        return self._counting([row for row in self._result_rows if row.get("scenario") != ANCHOR])
+
+    @cached_property
+    def _result_rows(self) -> list[Row]:
+        return self.table("results.csv", RESULTS)
+
+    @cached_property
+    def repeats(self) -> dict[int, int]:
+        """Blocks, and the suspect ones that they were measured instead of."""
+        try:
+            rows = self._result_rows
+        except FigureError:
+            return {}
+        return {block: old for row in rows
+                if (block := whole(row.get("block"))) and (old := whole(row.get("repeats")))}
+
+    def _counting(self, rows: Sequence[Row]) -> list[Row]:
+        """Without those of suspect blocks that were measured again."""
+        if not self.repeats:
+            return list(rows)
+        blocks: dict[str, set[int]] = {}
+        for row in rows:
+            blocks.setdefault(row.get("cell_id"), set()).add(whole(row.get("block")) or 0)
+        counts = {cell: anchor.counting(of_cell, self.repeats) for cell, of_cell in blocks.items()}
+        return [row for row in rows if (whole(row.get("block")) or 0) in counts[row.get("cell_id")]]
 
     @cached_property
     def blocks(self) -> list[Row]:
@@ -90,8 +115,8 @@ class Data:
 
     @cached_property
     def trials(self) -> list[Row]:
-        """Rows of trials.csv, but those of anchor cells."""
-        return [row for row in self.every_trial if row.get("scenario") != ANCHOR]
+        """Rows of trials.csv, but those of anchor cells and of suspect blocks that were measured again."""
+        return self._counting([row for row in self.every_trial if row.get("scenario") != ANCHOR])
 
     @cached_property
     def every_trial(self) -> list[Row]:
