@@ -198,7 +198,8 @@ def test_what_came_later_stands_in_the_last_columns_and_in_tables_of_its_own(rec
     loops = [{"gap_max_ns": 1, "stall_ns": 0, "idle_ratio": 0.5, "cpu": 1, "run_delay_ns": 7, "voluntary_switches": 8}]
     rec.trial(cell, "1.0", "", made([direction(
         2000, 2000, intended=2000, sender=sender, latency=hist(100), latency_intended=hist(150), ipdv=hist(3),
-        learning_count=9, crossed_flows_count=0, series=[[2000, 120_000]])], rate_pps=1e6, loops=loops, interval_s=1))
+        learning_count=9, crossed_flows_count=0, series=[[2000, 120_000]])], rate_pps=1e6, loops=loops, interval_s=1,
+        skew_s=0.002))
     [row] = rows_of(rec.folder / "trials.csv")
     later = {key: row[key] for key in record.TRIALS[record.TRIALS.index("traffic"):]}
     assert {key: value for key, value in later.items() if value != ""} == {
@@ -206,7 +207,8 @@ def test_what_came_later_stands_in_the_last_columns_and_in_tables_of_its_own(rec
         "learning_count": "9", "crossed_flows_count": "0", "latency_intended_p50_ns": "150",
         "latency_intended_p99_ns": "150", "pdv_p99_ns": "0", "ipdv_p50_ns": "3", "ipdv_p99_ns": "3",
         "departure_gap_p50_ns": "1000", "departure_gap_p99_ns": "1000", "back_to_back_ratio": "0.0",
-        "run_delay_ns": "7", "voluntary_switches_count": "8", "imissed_count": "0", "idle_ratio": "0.5", "cpu": "1"}
+        "run_delay_ns": "7", "voluntary_switches_count": "8", "imissed_count": "0", "idle_ratio": "0.5", "cpu": "1",
+        "skew_s": "0.002"}
     assert {(r["kind"], r["bin_low_ns"], r["count"]) for r in rows_of(rec.folder / "histograms.csv")} == {
         ("latency_intended", "150", "2000"), ("ipdv", "3", "2000"), ("departure_gap", "1000", "2000"),
         ("lateness", "1", "2000")}
