@@ -26,7 +26,6 @@ HERE = Path(__file__).resolve().parent
 FILE = "report.html"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 HEADLINES = ("rplus_pps", "ndr_pps", "pdr_pps", "cycles_per_packet", "b2b_frames")
-SVG_LEAST = 480             # pixels of width below which a figure is moved sideways and not made smaller
 SVG_SCALE = 1.45             # figures are drawn at paper size; a screen is read from farther away
 STATUS = {"ok": "measured", "failed": "failed", "invalid": "invalid", "unsupported": "n/a"}
 MARK_RANK = ("failed", "invalid", "ok", "unsupported")
@@ -201,8 +200,8 @@ def inline(svg: str, prefix: str, title: str) -> str:
     svg = re.sub(r"((?:xlink:)?href\s*=\s*['\"]#|url\(\s*['\"]?#)", rf"\1{prefix}", svg)
     svg = re.sub(r"<title>.*?</title>|<desc>.*?</desc>", "", svg, flags=re.S)
     width = re.search(r'<svg[^>]*\bwidth="(\d+)"', svg)
-    pixels = int(width.group(1)) * SVG_SCALE if width else 0
-    style = f' style="width: {pixels:.0f}px; min-width: {min(pixels, SVG_LEAST):.0f}px"' if width else ""
+    pixels = int(width.group(1)) if width else 0        # below paper size it is moved sideways, not made smaller
+    style = f' style="width: {pixels * SVG_SCALE:.0f}px; min-width: {pixels}px"' if width else ""
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"{style}', 1)
 
 

@@ -186,6 +186,18 @@ def test_values_that_cannot_be_are_left_out(name: str, small: Path, run_of: Path
             survives(run_of, ("read", "compare", "figures", "bundle") if name != "blocks.csv" else ("read", "resume"))
 
 
+@pytest.mark.parametrize("column, value", [("ci_low", "-1"), ("ci_high", "1e308"), ("value", "1.7e308"),
+                                           ("value", "1e-320"), ("value", "-1"), ("value", "0")])
+def test_values_that_no_axis_can_hold(column: str, value: str, small: Path, run_of: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((small / "results.csv").read_text())))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0].keys(), lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows({**row, column: value} if i % 3 else row for i, row in enumerate(rows))
+    (run_of / "results.csv").write_text(out.getvalue(), newline="")
+    survives(run_of, ("read", "compare", "figures"))
+
+
 def test_no_value_of_a_run_becomes_markup_or_a_command_of_the_terminal(small: Path, run_of: Path,
                                                                        capsys: pytest.CaptureFixture[str]) -> None:
     evil = "<script>alert(1)</script>"
