@@ -88,6 +88,20 @@ take_and_give(struct forward *f, uint16_t port)
 	return (uint16_t)(n + given + (side->held_count > 0));
 }
 
+/* An iteration that finds nothing with interrupts armed may wait; one before could overlook what came meanwhile. */
+static void
+wait_armed(struct forward *f, bool moved)
+{
+	if (f->interrupts.armed) {
+		if (!moved)
+			interrupts_wait(&f->interrupts);
+		interrupts_disarm(&f->interrupts);
+		f->empty_polls = 0;
+	} else if (f->empty_polls >= INTERRUPT_AFTER) {
+		interrupts_arm(&f->interrupts);
+	}
+}
+
 static void
 rest(struct forward *f, uint32_t moved)
 {
@@ -97,10 +111,8 @@ rest(struct forward *f, uint32_t moved)
 		f->since_yield = 0;
 		idle_wait(IDLE_YIELD);
 	}
-	if (f->idle == IDLE_INTERRUPT && f->empty_polls >= INTERRUPT_AFTER) {
-		f->empty_polls = 0;
-		interrupts_wait(&f->interrupts);
-	}
+	if (f->idle == IDLE_INTERRUPT)
+		wait_armed(f, moved > 0);
 }
 
 bool

@@ -3,7 +3,6 @@
 
 #include <rte_ethdev.h>
 #include <rte_interrupts.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,15 +18,11 @@ driver_of(uint16_t port)
 	return rte_eth_dev_info_get(port, &info) == 0 ? info.driver_name : "unknown";
 }
 
-/* An interrupt only says that something has come since it was enabled: what lay there before must be seen in the queue,
- * or it would wait until the next packet. */
 static int
 open_port(int epoll, uint16_t port)
 {
-	int rc = rte_eth_rx_queue_count(port, 0);
+	int rc = rte_eth_dev_rx_intr_ctl_q(port, 0, epoll, RTE_INTR_EVENT_ADD, NULL);
 
-	if (rc >= 0)
-		rc = rte_eth_dev_rx_intr_ctl_q(port, 0, epoll, RTE_INTR_EVENT_ADD, NULL);
 	if (rc == 0)
 		rc = rte_eth_dev_rx_intr_enable(port, 0);
 	return rc == 0 ? rte_eth_dev_rx_intr_disable(port, 0) : rc;
@@ -37,6 +32,7 @@ int
 interrupts_open(struct interrupts *i, uint16_t port_count, char error[INTERRUPT_ERROR_MAX])
 {
 	i->port_count = port_count;
+	i->armed = false;
 	i->epoll = epoll_create1(EPOLL_CLOEXEC);
 	for (uint16_t port = 0; port < port_count; port++) {
 		int rc = open_port(i->epoll, port);
@@ -50,27 +46,28 @@ interrupts_open(struct interrupts *i, uint16_t port_count, char error[INTERRUPT_
 	return 0;
 }
 
-static bool
-anything_there(const struct interrupts *i)
+void
+interrupts_arm(struct interrupts *i)
 {
-	for (uint16_t port = 0; port < i->port_count; port++) {
-		if (rte_eth_rx_queue_count(port, 0) != 0)
-			return true;
-	}
-	return false;
+	for (uint16_t port = 0; port < i->port_count; port++)
+		rte_eth_dev_rx_intr_enable(port, 0);
+	i->armed = true;
 }
 
 void
-interrupts_wait(struct interrupts *i)
+interrupts_disarm(struct interrupts *i)
+{
+	for (uint16_t port = 0; port < i->port_count; port++)
+		rte_eth_dev_rx_intr_disable(port, 0);
+	i->armed = false;
+}
+
+void
+interrupts_wait(const struct interrupts *i)
 {
 	struct rte_epoll_event events[PORT_MAX];
 
-	for (uint16_t port = 0; port < i->port_count; port++)
-		rte_eth_dev_rx_intr_enable(port, 0);
-	if (!anything_there(i))
-		rte_epoll_wait(i->epoll, events, i->port_count, INTERRUPT_WAIT_MS);
-	for (uint16_t port = 0; port < i->port_count; port++)
-		rte_eth_dev_rx_intr_disable(port, 0);
+	rte_epoll_wait(i->epoll, events, i->port_count, INTERRUPT_WAIT_MS);
 }
 
 void
