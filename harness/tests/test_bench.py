@@ -324,7 +324,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def bench(machine: Path, monkeypatch: Any, *made: Any, **more: Any) -> int:
-    monkeypatch.setattr(command, "FIGURES", made)
+    monkeypatch.setitem(command.SUITES, "core", made)
     given = {"what": "core", "figure": [], "rounds": 1, "out": machine / "out" / "bench-core.csv", "json": False}
     return command.do(argparse.Namespace(**given | more))
 
