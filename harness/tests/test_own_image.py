@@ -25,7 +25,7 @@ PACKAGES = ("systemd-sysv,udev,kmod,dbus,linux-image-cloud-amd64,openssh-server,
             "python3")
 MIB = 1 << 20
 BOOT_MIB, ROOT_MIB = 128, 2048
-SYSLINUX_CFG = ("DEFAULT linux\nLABEL linux\n KERNEL vmlinuz\n INITRD initrd\n"
+SYSLINUX_CFG = ("SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n KERNEL vmlinuz\n INITRD initrd\n"
                 " APPEND root=/dev/vda2 rw console=ttyS0 mitigations=off\n")
 SCENARIO = """
 name = "own-image"
@@ -68,7 +68,7 @@ def make_image(folder: Path) -> Path:
     do("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", folder / "root.tar")
     root.mkdir()
     do("tar", "-xpf", folder / "root.tar", "-C", root, "--exclude=./dev/*")
-    do("mkfs.vfat", "-C", "-F", "32", boot, BOOT_MIB * 1024)
+    do("mkfs.vfat", "-C", "-F", "32", "-h", MIB // 512, boot, BOOT_MIB * 1024)
     [kernel], [initrd] = root.glob("boot/vmlinuz-*"), root.glob("boot/initrd.img-*")
     for source, name in ((kernel, "vmlinuz"), (initrd, "initrd"),
                          (write(folder / "syslinux.cfg", SYSLINUX_CFG), "syslinux.cfg")):
