@@ -9,10 +9,11 @@ import shutil
 
 from harness import telemetry
 from harness.cost import Cycles
-from harness.errors import CellFailed
+from harness.errors import CellFailed, Unsupported
 from harness.schema import Field
 from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
 
+PORTS_MAX = 32
 HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
 
 
@@ -33,6 +34,9 @@ class Testpmd:
         return Check(version.partition("'")[0], "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
+        if len(site.sockets) > PORTS_MAX:
+            raise Unsupported(f"{len(site.sockets)} ports: DPDK as Debian builds it has at most {PORTS_MAX} "
+                              "(RTE_MAX_ETHPORTS)")
         cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
         argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
                 "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]

@@ -288,3 +288,10 @@ def test_making_the_seed_needs_the_image(tmp_path: Path) -> None:
     own = ownimage.OwnImage(str(tmp_path / "none.qcow2"), str(tmp_path / "seed"), 20001, "02:76:73:6d:01:00", "")
     with pytest.raises(CellFailed, match="none.qcow2 is not there"):
         ownimage.prepare("guest1", own, tmp_path / "log")
+
+
+def test_a_chain_for_which_testpmd_has_no_ports_is_told_by_the_plan(tmp_path: Path) -> None:
+    for length, can in ((15, True), (16, False)):
+        text = matrix(topology="loopback", guest="process", chain_length=length)
+        assert bool(one_cell(tmp_path, text).unsupported) != can
+        assert not one_cell(tmp_path, text, "ovs-dpdk").unsupported
