@@ -41,9 +41,6 @@ figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
 	@./vswbench figures "$(RUN)"
 
-bench-guests: setup
-	@./vswbench bench guests $(foreach f,$(FIGURES),--figure $(f)) $(if $(ROUNDS),--rounds $(ROUNDS))
-
 bench-core: setup
 	@./vswbench bench core $(foreach f,$(FIGURES),--figure $(f)) $(if $(ROUNDS),--rounds $(ROUNDS))
 

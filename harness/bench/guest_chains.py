@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figure 5 of `bench guests`: long chains run to their end, whatever the number of CPUs: five VMs, and sixteen processes,
-through Open vSwitch (testpmd has not so many ports), two trials each. What is counted must add up, and no guest may be
-lost.
+"""Figure 5 of `bench guests`: long chains run to their end, whatever the number of CPUs: five VMs, and sixteen
+processes, through Open vSwitch (testpmd has not so many ports), two trials each. What is counted must add up, and no
+guest may be lost.
 """
 
 from contextlib import ExitStack
