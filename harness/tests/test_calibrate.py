@@ -27,7 +27,7 @@ def say(**message):
     print(json.dumps(message), flush=True)
 for path in re.findall(r"path=([^,]+)", " ".join(sys.argv)):
     open(path, "w").close()
-say(event="ready")
+say(event="ready", tsc_hz=2e9)
 for line in sys.stdin:
     q = json.loads(line)
     if q["cmd"] == "ports":
