@@ -5,6 +5,7 @@ our programs. Making a RunningPeer starts it without waiting; ready() waits.
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -58,17 +59,25 @@ class RunningPeer:
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""
         connection = self._connect(vm)
-        alive, boot_s = self.process.check_alive, BOOT_S[vm.accel]
-        if vm.own:
-            alive = ownimage.move_in(vm.name, vm.own, vm.accel, vm.hugepages, [nic.mac for nic in vm.nics],
-                                     self.process, self._inner_log, self._stack).check_alive
+        alive = self._move_in(vm) if vm.own else self.process.check_alive
         self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), alive,
                                vm.console_log)
         try:
-            self.channel.event("booted", boot_s)
+            self.channel.event("booted", BOOT_S[vm.accel])
         except CellFailed as failure:
             words = _console(Path(vm.console_log))
             raise failure if words in str(failure) else CellFailed(f"{failure}{words}") from None
+
+    def _move_in(self, vm: qemu.Vm) -> Callable[[float], None]:
+        """Start init in an image of the person's own. Gives what tells whether the guest is alive."""
+        assert vm.own
+        session = ownimage.move_in(vm.name, vm.own, vm.accel, vm.hugepages, [nic.mac for nic in vm.nics], self.process,
+                                   self._inner_log, self._stack)
+
+        def alive(patience_s: float) -> None:
+            self.process.check_alive()      # its end is the session's, and says more
+            session.check_alive(patience_s)
+        return alive
 
     def _connect(self, vm: qemu.Vm) -> socket.socket:
         """QEMU makes the control socket early, but answers on it only when all its NICs have been connected."""

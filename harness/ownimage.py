@@ -48,9 +48,9 @@ class OwnImage:
         """Its part of QEMU's command line."""
         image, seed = (path.replace(",", ",,") for path in (self.path, self.seed))
         kind = "qcow2" if self.path.endswith(".qcow2") else "raw"
-        # boot loaders print through the VGA BIOS, and some hang without one
-        return ["-device", "VGA",
-                "-drive", f"file={image},if=virtio,format={kind},snapshot=on",
+        # devices in this order: the image is the guest's first disk, and the one that boots
+        return ["-drive", f"file={image},if=none,id=disk,format={kind},snapshot=on",
+                "-device", "virtio-blk-pci,drive=disk,bootindex=1",
                 "-blockdev", f"driver=vvfat,node-name=seed,dir={seed},label=cidata,read-only=on",
                 "-device", "virtio-blk-pci,drive=seed",
                 "-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",

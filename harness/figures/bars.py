@@ -283,8 +283,8 @@ def _titles(setup: tuple[str, int, str, str], points: Sequence[_Point],
 
 def split_text(column: str, value: str) -> str:
     value = clean(value, 24) or {"idle": "auto", "variant": "usual ports"}.get(column, "-")
-    return {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}", "idle": f"idle {value}"}.get(column,
-                                                                                                            value)
+    said = {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}", "idle": f"idle {value}"}
+    return said.get(column, value)
 
 
 def _bars(switches: Sequence[str], points: dict[tuple[str, int], _Point]) -> tuple[tuple[Bar, ...], str]:

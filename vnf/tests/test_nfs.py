@@ -88,11 +88,13 @@ def test_arguments_that_cannot_be(nf, says):
     assert says in done.stderr
 
 
-def test_ports_without_interrupts_are_named(tmp_path):
-    argv = command("vnf", vdevs=["net_null0", "net_null1"], own=["--idle", "interrupt"])
+@pytest.mark.parametrize("program, status, says", (
+    ("vnf", 77, "port 0 (net_null) has no receive interrupts here"), ("pktgen", 2, "only vnf can wait for interrupts")))
+def test_who_cannot_wait_for_interrupts_says_so(program, status, says):
+    argv = command(program, vdevs=["net_null0", "net_null1"], own=["--idle", "interrupt"])
     done = subprocess.run(argv, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=WAIT_S + END_S)
-    assert done.returncode == 77 and "port 0 (net_null) has no receive interrupts here" in done.stderr
+    assert done.returncode == status and says in done.stderr
 
 
 TABLES = {
