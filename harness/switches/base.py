@@ -15,9 +15,11 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from harness.cores import CorePlan
+from harness.cost import Cycles
 from harness.schema import Field
 from harness.topology import Topology
 from harness.traffic import ETHERNET_BYTES, FCS_BYTES, STANDARD_FRAME_BYTES
+from harness.virtio import Virtio
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Site:
     ring_size: int
     file_prefix: str        # for DPDK's --file-prefix
     frame_max_bytes: int = STANDARD_FRAME_BYTES     # the largest that must get through, FCS included
-    queues: int = 1         # queue pairs a port
+    virtio: Virtio = Virtio()   # what its ports are like
     options: Mapping[str, Any] = field(default_factory=dict)    # every key of Driver.options
     port_kind: str = "vhost-user"
     namespace: str = ""     # the switch's; it is there if ports are devices
@@ -94,6 +96,16 @@ class Site:
     def inside(self, argv: Sequence[str]) -> tuple[str, ...]:
         """The command where the devices are, if any."""
         return inside(self.namespace, argv) if self.devices else tuple(argv)
+
+    @property
+    def queues(self) -> int:
+        """Queue pairs a port."""
+        return self.virtio.queues
+
+    @property
+    def makes_sockets(self) -> bool:
+        """The switch is the server of its ports' sockets, and starts before its peers."""
+        return self.virtio.sockets == "switch"
 
     @property
     def jumbo(self) -> bool:
@@ -138,7 +150,8 @@ class Driver(Protocol):
     `hugepages_mib` is what it takes of hugepages. A driver that takes files of the build folder (site.build) names them
     in a tuple `built`; one that has devices of its own to make before the peers start has devices(site), steps as well.
     check() may run `--version` of its binary and nothing else.
-    launch() and wire() raise Unsupported where the switch cannot do a topology.
+    launch() and wire() raise Unsupported where the switch cannot do a topology. counters() and cycles() ask the running
+    switch, and raise CellFailed if it answers something else; cycles() is None where a switch cannot tell.
     """
 
     name: str
@@ -153,6 +166,8 @@ class Driver(Protocol):
     def wire(self, site: Site) -> list[Step]: ...
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]: ...
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None: ...
 
 
 def said_by(argv: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ so on the CPU to which the ports' devices are steered.
 
 from collections.abc import Mapping
 
+from harness.cost import Cycles
 from harness.schema import Field
 from harness.switches import linux
 from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
@@ -36,6 +37,9 @@ class LinuxBridge:
                           Command((*bridge, "link", "set", "dev", device, "learning", learning, "flood", "on"))]
             steps.append(Command((*ip, "link", "set", "dev", name, "up")))
         return steps
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return linux.counters(site, output)

@@ -13,6 +13,7 @@ guest in the mode bridge does not find.
 from collections.abc import Mapping, Sequence
 
 from harness import programs
+from harness.cost import Cycles
 from harness.errors import Unsupported
 from harness.schema import Field
 from harness.switches import linux
@@ -50,6 +51,9 @@ class Macvtap:
 
     def wire(self, site: Site) -> list[Step]:
         return []
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         """What a peer's device sends, the switch receives."""

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from harness.cost import Cycles
 from harness.errors import CellFailed
 from harness.schema import Field
 from harness.switches.base import (Await, Check, Command, File, Namespace, Output, PortCounters, Site, Spawn,
@@ -107,9 +108,10 @@ class Ovs:
         for index, port in enumerate(site.topology.ports):
             # a port is added when its peer's socket is there: the first connect then succeeds, instead of a retry
             # after a second
-            steps += [Await(socket) for socket in site.sockets[index:index + 1]]
-            steps += [Command((*_vsctl(site), "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set",
-                               "Interface", port.name, *self.interface(site, index)), env)]
+            there: list[Step] = [Await(socket) for socket in site.sockets[index:index + 1]]
+            add = Command((*_vsctl(site), "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set", "Interface",
+                           port.name, *self.interface(site, index)), env)
+            steps += [add, *there] if site.makes_sockets else [*there, add]
         # ovs-vsctl only complains of a port that cannot be had: it has no number then
         steps += [Command((*_vsctl(site), "wait-until", "Interface", port.name, f"ofport={index + 1}"), env)
                   for index, port in enumerate(site.topology.ports)]
@@ -119,6 +121,9 @@ class Ovs:
             return [*steps, File(site.path(RULES_FILE), rules(site)),
                     Command((*_ofctl(site), "add-flows", _bridge(site), site.path(RULES_FILE)), env)]
         return steps + [Command((*_ofctl(site), "add-flow", _bridge(site), rule), env) for rule in _patches(site)]
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         # not from the database, which is JSON but lags behind by up to 5 s (ovs-vswitchd.conf.db(5))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ovs-dpdk: Open vSwitch with its DPDK datapath.
 
-Ports are `dpdkvhostuserclient` (the older server type is deprecated, OVS Documentation/topics/dpdk/vhost-user.rst), or
-network devices through DPDK's own drivers for them (Documentation/topics/dpdk/vdev.rst).
+Ports are `dpdkvhostuserclient`, and `dpdkvhostuser` where the switch is to make the sockets (deprecated, Documentation/
+topics/dpdk/vhost-user.rst; the socket has the port's name and lies in OVS_RUNDIR); or network devices through DPDK's own
+drivers for them (Documentation/topics/dpdk/vdev.rst).
 """
 
 import re
@@ -10,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness import programs
-from harness.switches.base import Check, Site, cpu_mask
-from harness.switches.ovs import FORWARDING, LOOKUPS, Ovs, lookups
+from harness.cost import Cycles
+from harness.errors import CellFailed
+from harness.switches.base import Check, Output, Site, cpu_mask
+from harness.switches.ovs import COMMAND_TIMEOUT_S, FORWARDING, LOOKUPS, Ovs, lookups
 
+PMD_STATS = ("dpif-netdev/pmd-stats-show",)
 SOCKET_MEM_MIB = 512
 
 
@@ -49,8 +53,34 @@ class OvsDpdk(Ovs):
     def interface(self, site: Site, index: int) -> list[str]:
         mtu = [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
         if not site.devices:
-            return ["type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}",
-                    f"ofport_request={index + 1}", *mtu]
+            kind = ["type=dpdkvhostuser"] if site.makes_sockets else [
+                "type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}"]
+            return [*kind, f"ofport_request={index + 1}", *mtu]
         vdev = programs.device_vdev(site.port_kind, index, site.devices[index], site.ring_size, site.queues)
         # quoted, since ovs-vsctl splits values at commas
         return ["type=dpdk", f'options:dpdk-devargs="{vdev}"', f"ofport_request={index + 1}", *mtu]
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return parse_cycles(output((f"{site.prefix}/bin/ovs-appctl", f"--timeout={COMMAND_TIMEOUT_S}",
+                                    f"--target={site.path('vswitchd.ctl')}", *PMD_STATS)))
+
+
+_THREAD = re.compile(r"^(pmd thread numa_id \d+ core_id \d+|main thread):\n((?:  .*\n?)*)", re.MULTILINE)
+
+
+def parse_cycles(text: str) -> Cycles:
+    """`dpif-netdev/pmd-stats-show` to the sum over its PMD threads. It is text for people, but OVS 3.1 has no other form
+    of it. The main thread's part is left out: it forwards nothing between these ports. A thread that never ran has no
+    lines of cycles."""
+    found = [(_stat(body, "packets received"), _stat(body, "processing cycles")) for who, body in _THREAD.findall(text)
+             if who != "main thread"]
+    if not found or any(packets is None or cycles is None and packets > 0 for packets, cycles in found):
+        raise CellFailed(f"ovs-appctl gave something else than the cycles of PMD threads: {text[:80]!r}")
+    busy, packets = sum(cycles or 0 for _, cycles in found), sum(packets or 0 for packets, _ in found)
+    return Cycles(busy, packets, len(found), PMD_STATS[0])
+
+
+def _stat(body: str, name: str) -> int | None:
+    """The value of a line such as "  processing cycles: 1234 (5.00%)"; None if it is not there just once."""
+    values = re.findall(rf"^  {name}: (\d+)(?: \(\d+\.\d\d%\))?$", body, re.MULTILINE)
+    return int(values[0]) if len(values) == 1 else None

@@ -5,6 +5,7 @@ virtual devices it runs wherever a frame is sent, so on the CPU of the sender, a
 
 from collections.abc import Mapping
 
+from harness.cost import Cycles
 from harness.schema import Field
 from harness.switches import linux
 from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
@@ -29,6 +30,9 @@ class Xdp:
         ip = (f"{site.prefix}/sbin/ip", "-n", site.namespace)
         what = ("xdpdrv", "object", f"{site.build}/{PROGRAM}", "section", "xdp")
         return [Command((*ip, "link", "set", "dev", device, *what)) for device in site.devices]
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return linux.counters(site, output)
