@@ -180,8 +180,8 @@ All of it, with hashes of every binary, every command line and the order of the 
 ## What is in data/
 
 trials.csv (every trial), results.csv (every figure of every cell), latency.csv and histograms.csv (whole histograms),
-blocks.csv (the order, with times), ports.csv, nfs.csv, series.csv, run.json, logs/, figures/, and in replayed/ the
-recordings that were replayed, each under its SHA-256. Columns: README.md.
+blocks.csv (the order, with times), ports.csv, ledger.csv, nfs.csv, series.csv, run.json, logs/, figures/, and in
+replayed/ the recordings that were replayed, each under its SHA-256. Columns: README.md.
 """
 
 

@@ -298,7 +298,7 @@ def _list(arguments: argparse.Namespace) -> int:
     print("switches:")
     for driver in SWITCHES:
         check = driver.check("/usr")
-        print(f"  {driver.name:12} {check.version if not check.missing else 'missing: ' + check.missing}"
+        print(f"  {driver.name:13} {check.version if not check.missing else 'missing: ' + check.missing}"
               f"  (ports: {', '.join(driver.ports)}{_options(driver)})")
     print("scenarios:")
     for name, purpose in scenarios.items():

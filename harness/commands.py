@@ -6,7 +6,7 @@ import shlex
 from harness import plan, qemu
 from harness.bed import Bed
 from harness.plan import Cell, Image, Setup
-from harness.switches.base import Await, File, Spawn, Step
+from harness.switches.base import Await, File, Namespace, Spawn, Step
 
 RUN_FOLDER = "$RUN"         # stands for the run's own folder
 LOG_FOLDER = "$LOGS"        # for the cell's logs in the results folder
@@ -22,6 +22,7 @@ def lines(setup: Setup) -> list[str]:
     """Everything that is started, one line each (files have more)."""
     found = [f"hugepages of 2 MiB: {setup.hugepages}"]
     found += [f"hugepages of 1 GiB: {setup.gigantic_pages}"] if setup.gigantic_pages else []
+    found += map(_step, (*setup.network, *setup.devices))
     steps = [_step(step) for step in (*setup.launch, *setup.wire)]
     peers = []
     for peer in setup.peers:
@@ -44,6 +45,8 @@ def _step(step: Step) -> str:
         return f"write {step.path}:\n{step.text}"
     if isinstance(step, Await):
         return f"wait for {step.path}"
+    if isinstance(step, Namespace):
+        return f"make network namespace {step.name}"
     env = "".join(f"{key}={shlex.quote(value)} " for key, value in step.env)
     verb = "start" if isinstance(step, Spawn) else "run"
     return f"{verb} {env}{shlex.join(step.argv)}"

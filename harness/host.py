@@ -14,9 +14,10 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ HUGEPAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 HUGEPAGE_SPARE = 32         # DPDK rounds its memory up to whole pages here and there
 MEMORY_SPARE_MIB = 512      # left to the rest of the machine
 PREFIX = "vswbench-"
+NAMESPACES = Path("/run/netns")
 RUN_VARIABLE = "VSWBENCH_RUN"   # in the environment of every process of a run: the run's folder
 
 
@@ -111,9 +113,19 @@ def end_processes(folder: Path) -> None:
             pass
 
 
+def remove_namespace(name: str) -> None:
+    """Take a network namespace away with all devices in it, if it is there."""
+    if (NAMESPACES / name).exists():
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=20, check=False)
+
+
 def undo_leftover(folder: Path) -> None:
-    """End what is left of a killed run's processes, undo what stands in its undo.json, then remove its folder."""
+    """End what is left of a killed run's processes, undo what stands in its undo.json, then remove its network
+    namespaces (ports.py names them) and its folder."""
     end_processes(folder)
+    for left in NAMESPACES.glob(folder.name + "-*"):
+        remove_namespace(left.name)
     try:
         undo = json.loads((folder / "undo.json").read_text())
         pages = undo.get("hugepages_count")

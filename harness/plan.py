@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From scenarios and a testbed to cells, and from a cell to every command that it takes. Pure: no I/O, no clock.
 
-Law of fairness: peers (generator and guests) are made from scenario, testbed and topology; of a cell's Setup only
-`launch` and `wire` may depend on the switch.
+Law of fairness: peers (generator and guests) and network devices are made from scenario, testbed and topology; of a
+cell's Setup only `devices`, `launch` and `wire` may depend on the switch.
 """
 
 import itertools
@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import machine, nfs, programs, qemu, topology, traffic, virtio
+from harness import machine, nfs, ports, programs, qemu, topology, traffic, virtio
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
 from harness.machine import Machine
 from harness.ownimage import OwnImage
-from harness.scenario import NAME_MAX, Repeat, Scenario, Search, fingerprint
-from harness.switches import SWITCHES, find, options
-from harness.switches.base import Driver, Site, Step
+from harness.scenario import AUTO, NAME_MAX, Repeat, Scenario, Search, fingerprint
+from harness.switches import EVERY, SWITCHES, find, options
+from harness.switches.base import Driver, Site, Step, inside
 from harness.topology import GENERATOR, Topology
 from harness.traffic import Traffic
 from harness.virtio import Virtio
@@ -104,6 +104,8 @@ class Cell:
             parts.append(f"{self.frame_bytes} B")
         if self.flows != 1:
             parts.append(f"{self.flows} flows")
+        if self.port_kind != "vhost-user":
+            parts.append(f"on {self.port_kind}")
         if self.traffic:
             parts.append(f"traffic {self.traffic.label}")
         parts += [self.variant] if self.variant else []
@@ -136,6 +138,7 @@ class Peer:
 class Setup:
     """Everything that is started for a cell."""
 
+    network: tuple[Step, ...]       # devices that are made before anything is started; none where ports are sockets
     peers: tuple[Peer, ...]
     site: Site
     launch: tuple[Step, ...]
@@ -143,6 +146,7 @@ class Setup:
     hugepages: int                  # 2 MiB pages needed at the same time
     gigantic_pages: int = 0         # and pages of 1 GiB
     switch_first: bool = False      # it makes the sockets, so it starts before its peers
+    devices: tuple[Step, ...] = ()  # that only this switch makes, behind the network and before the peers
 
 
 # ---- cells ---------------------------------------------------------------------------------------------------------
@@ -170,8 +174,19 @@ def _switch_entry(text: str, known: dict[str, SwitchEntry]) -> SwitchEntry:
     return replace(entry, options=options.checked(where, found.options, given))
 
 
-def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switches: Sequence[str] = ()) -> list[Cell]:
-    """All cells in the order of their measurement. `switches` (as typed) replaces those of the scenarios.
+def comparable() -> list[str]:
+    """Every switch but the wire itself."""
+    return [driver.name for driver in SWITCHES if driver.ports != ("ring",)]
+
+
+def asks_for_all(scenarios: Iterable[Scenario], switches: Sequence[str]) -> bool:
+    return EVERY in switches or not switches and any(EVERY in s.matrix["switch"] for s in scenarios)
+
+
+def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switches: Sequence[str] = (),
+           found: Sequence[str] | None = None) -> list[Cell]:
+    """All cells in the order of their measurement. `switches` (as typed) replaces those of the scenarios; "all" among
+    them stands for `found`, or for every one that there is.
 
     Raises BadInput for combinations without meaning; what a switch cannot do becomes `unsupported`.
     """
@@ -180,11 +195,17 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
         names = switches or scenario.matrix["switch"]
         if not names:
             raise BadInput(f"{scenario.source}: no switch: set [matrix] switch = [...] or give --switch NAME")
+        every = comparable() if found is None else found
+        names = [n for name in names for n in (every if name == EVERY else [name])]
         try:
             entries = switch_entries(names, bed)
         except BadInput as why:
             raise why if switches else BadInput(f"{scenario.source}: [matrix]: key 'switch': {why}") from None
         for cell in _points(scenario, bed, cpus):
+            if cell.port_kind == AUTO:
+                kind = _common_kind(cell, entries)
+                own = cell.virtio if kind == "vhost-user" else cell.virtio.of_a_ring_port
+                cell = replace(cell, port_kind=kind, virtio=own)
             for entry in entries:
                 mine = _for_switch(cell, entry)
                 if mine.id in cells:
@@ -211,7 +232,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
             guest = "none"
         elif guest == "none":
             continue
-        ports = ports.of_a_ring_port if kind == "ring" else ports
+        ports = ports.of_a_ring_port if kind not in ("vhost-user", AUTO) else ports
         if (key := (name, direction, guest, nf, chain, flows, kind, idle, size, ports)) in seen:
             continue
         seen.add(key)
@@ -230,6 +251,12 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
                    machine=scenario.machine if guest == "qemu" else Machine())
 
 
+def _common_kind(cell: Cell, entries: Sequence[SwitchEntry]) -> str:
+    """The kind of ports that most of the switches have, of those that the cell's guests have; of several the first."""
+    kinds = [kind for kind in ports.PORT_KINDS if not ports.unsupported(kind, cell.guest, cell.frame_max_bytes)]
+    return max(kinds, key=lambda kind: sum(kind in _driver(entry).ports for entry in entries))
+
+
 def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts = [cell.scenario, cell.topology.name, cell.direction]
     parts += [] if cell.guest == "none" else [cell.guest]
@@ -241,6 +268,8 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     mine = replace(cell, id=".".join(parts), switch=entry)
     if why := traffic.unsupported(cell.traffic, cell.topology):
         return replace(mine, unsupported=why)
+    if why := ports.unsupported(cell.port_kind, cell.guest, cell.frame_max_bytes):
+        return replace(mine, unsupported=why)
     if cell.idle == "interrupt" and cell.virtio.queues > 1:
         return replace(mine, unsupported="idle = \"interrupt\" waits on one queue pair a port: take another idle")
     if cell.idle == "interrupt" and cell.guest == "qemu":
@@ -251,7 +280,7 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
         why = f"{driver.name} has no ports of kind {cell.port_kind} (it can do {', '.join(driver.ports)})"
         return replace(mine, unsupported=why)
     try:
-        probe = _site(mine, "/", 1024)
+        probe = _site(mine, "/", 1024, "/")
         driver.launch(probe)
         driver.wire(probe)
     except Unsupported as why:
@@ -271,16 +300,18 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
     """Every process, file and command of the cell. `folder` is its own, empty; its path must be short, since the path
     of a unix socket holds at most 107 bytes (unix(7)). `logs` is where a VM's console goes. `accel` is "kvm" or
     "tcg"."""
-    site = _site(cell, folder, _ring_size(cell, bed))
+    site = _site(cell, folder, _ring_size(cell, bed), image.build)
     driver = _driver(cell.switch)
     peers = tuple(_peers(cell, bed, image, folder, logs, accel))
     mib = 0
     if cell.port_kind != "ring":
-        process_mib = programs.process_mib(cell.frame_max_bytes, cell.virtio.queues)
+        process_mib = (0 if cell.port_kind in ports.WITHOUT_HUGEPAGES
+                       else programs.process_mib(cell.frame_max_bytes, cell.virtio.queues))
         mib = driver.hugepages_mib + sum(_hugepages_mib(p.vm) if p.vm else process_mib for p in peers)
     gigantic = sum(p.vm.memory_mib // 1024 for p in peers if p.vm and p.vm.page_mib == 1024)
-    return Setup(peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)), -(-mib // PAGE_MIB), gigantic,
-                 cell.virtio.sockets == "switch")
+    return Setup(_network(cell, site), peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
+                 -(-mib // PAGE_MIB), gigantic, cell.virtio.sockets == "switch",
+                 tuple(driver.devices(site)) if hasattr(driver, "devices") else ())
 
 
 def _ring_size(cell: Cell, bed: Bed) -> int:
@@ -302,11 +333,23 @@ def _socket(cell: Cell, folder: str, port: topology.Port) -> str:
     return str(PurePosixPath(folder, *inner) / port.name)
 
 
-def _site(cell: Cell, folder: str, ring_size: int) -> Site:
+def _site(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
     sockets = tuple(_socket(cell, folder, port) for port in cell.topology.ports)
-    return Site(str(PurePosixPath(folder) / "switch"), sockets, cell.topology, cell.cores, cell.switch.prefix,
-                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.virtio,
-                options.complete(_driver(cell.switch).options, cell.switch.options))
+    return Site(str(PurePosixPath(folder) / "switch"), () if cell.port_kind in ports.ON_DEVICES else sockets,
+                cell.topology, cell.cores, cell.switch.prefix, ring_size, _prefix(folder, "switch"),
+                cell.frame_max_bytes, cell.virtio, options.complete(_driver(cell.switch).options, cell.switch.options),
+                cell.port_kind, ports.namespace(folder), build)
+
+
+def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
+    """The devices of a cell, where its ports are such."""
+    if not site.devices:
+        return ()
+    all_ports = cell.topology.ports
+    macs = {port.name: programs.mac(port.peer, port.peer_port) for port in all_ports}
+    cpus = {port.name: cell.cores.switch for port in all_ports} | {
+        port.end: cell.cores.all_of(port.peer) for port in all_ports}
+    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, site.queues))
 
 
 def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Iterator[Peer]:
@@ -319,10 +362,14 @@ def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: st
             yield _host_peer(cell, bed, image, folder, guest.name, guest.role)
 
 
+def _held(cell: Cell, peer: str) -> list[topology.Port]:
+    """The ports that `peer` holds."""
+    return [cell.topology.ports[i] for i in cell.topology.ports_of(peer)]
+
+
 def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
     """(socket, MAC address) of each port that `peer` holds."""
-    ports = [cell.topology.ports[i] for i in cell.topology.ports_of(peer)]
-    return [(_socket(cell, folder, port), programs.mac(peer, port.peer_port)) for port in ports]
+    return [(_socket(cell, folder, port), programs.mac(peer, port.peer_port)) for port in _held(cell, peer)]
 
 
 def _nf(cell: Cell, name: str) -> str:
@@ -350,6 +397,13 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
     if cell.port_kind == "ring":
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
+    if cell.port_kind in ports.ON_DEVICES:
+        vdevs = [programs.device_vdev(cell.port_kind, i, port.end, ring_size, queues)
+                 for i, port in enumerate(_held(cell, name))]
+        namespace = ports.of_peer(ports.namespace(folder), name)
+        eal = (programs.wired_eal(_prefix(folder, name), *cpus, mib, vdevs) if cell.port_kind in ports.WITHOUT_HUGEPAGES
+               else programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib))
+        return Peer(name, role, inside(namespace, [binary, *eal, *options]), env, ())
     ends = _ends(cell, folder, name)
     vdevs = [programs.virtio_user(i, socket, mac, ring_size, cell.virtio) for i, (socket, mac) in enumerate(ends)]
     argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]

@@ -39,6 +39,14 @@ def virtio_user(index: int, socket: str, address: str, ring_size: int, kind: Vir
     return ",".join(words + ([] if kind.mergeable else ["mrg_rxbuf=0"]))
 
 
+def device_vdev(kind: str, index: int, device: str, ring_size: int, queues: int = 1) -> str:
+    """A network device as a port of any DPDK program, through sockets of that kind (guides/nics/af_packet.rst and
+    af_xdp.rst)."""
+    if kind == "af_xdp":
+        return f"net_af_xdp{index},iface={device},start_queue=0,queue_count={queues}"
+    return f"net_af_packet{index},iface={device},qpairs={queues},framecnt={ring_size}"
+
+
 def host_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], vdevs: Sequence[str], mib: int = PROCESS_MIB
              ) -> list[str]:
     """EAL options of a program on the host, with a worker on each of `worker_cpus`."""
@@ -49,10 +57,15 @@ def host_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], vdevs: S
     return argv
 
 
-def wired_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], mib: int = PROCESS_MIB) -> list[str]:
-    """EAL options where ports are joined in memory: neither hugepages nor root are needed."""
-    return ["--lcores", lcores(control_cpu, worker_cpus), "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
+def wired_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], mib: int = PROCESS_MIB,
+              vdevs: Sequence[str] = ()) -> list[str]:
+    """EAL options where ports are joined in memory, or packet sockets, which the kernel copies to and from: neither
+    needs hugepages."""
+    argv = ["--lcores", lcores(control_cpu, worker_cpus), "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
             "-m", str(mib), "--file-prefix", prefix]
+    for vdev in vdevs:
+        argv += ["--vdev", vdev]
+    return argv
 
 
 def guest_eal() -> list[str]:

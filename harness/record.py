@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, nfs.csv, blocks.csv,
-run.json, logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of a cell in
-blocks.csv comes last: what has none there was not finished, and is measured again when the run is continued
+"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, ledger.csv, nfs.csv,
+blocks.csv, run.json, logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of
+a cell in blocks.csv comes last: what has none there was not finished, and is measured again when the run is continued
 (resume.py).
 """
 
@@ -17,6 +17,7 @@ from harness import cost, nfs
 from harness.blocks import Turn
 from harness.errors import CannotRun
 from harness.hops import Hop
+from harness.ledger import Place
 from harness.plan import Cell
 from harness.results import SCHEMA_VERSION
 from harness.search import Result, headline
@@ -35,13 +36,14 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
           "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns",
-          "reorder_extent_max_count", *cost.COLUMNS, "skew_s", "idle", "variant")
+          "reorder_extent_max_count", *cost.COLUMNS, "skew_s", "idle", "variant", "switch_sha256")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
-           "scenario", "reason", "traffic", "block", "goal", "idle", "variant", "repeats")
+           "scenario", "reason", "traffic", "block", "goal", "idle", "variant", "repeats", "switch_sha256")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
 HISTOGRAMS = ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count")     # all but latency
 SERIES = ("trial_id", "stream", "time_s", "sent_count", "received_count", "received_bytes")
 PORTS = ("run_id", "cell_id", "switch", "port", "rx_count", "tx_count", "dropped_count", "block")
+LEDGER = ("run_id", "cell_id", "block", "direction", "place", "in_count", "out_count", "lost_count")
 # One row for each hop of each direction of a trial through nfs; the last one is whoever meters.
 NFS = ("run_id", "trial_id", "cell_id", "block", "guest", "nf", "direction", "rx_port", "offered_count", "rx_count",
        "lost_before_count", "missed_count", "tx_count", "tx_full_count", *(f"dropped_{d}_count" for d in nfs.DROPS),
@@ -49,7 +51,7 @@ NFS = ("run_id", "trial_id", "cell_id", "block", "guest", "nf", "direction", "rx
 BLOCKS = ("run_id", "block", "position", "cell_id", "started_utc", "ended_utc", "status", "reason", "load_average",
           "repeats")
 TABLES = {"trials": TRIALS, "results": RESULTS, "latency": LATENCY, "histograms": HISTOGRAMS, "series": SERIES,
-          "ports": PORTS, "nfs": NFS, "blocks": BLOCKS}
+          "ports": PORTS, "ledger": LEDGER, "nfs": NFS, "blocks": BLOCKS}
 
 
 class Table:
@@ -94,6 +96,7 @@ class Record:
         self.logs = folder / "logs"
         self._trial_count = last_trial or 0
         self._block, self._of_several = 1, False
+        self.hashes: Mapping[str, str] = {}     # of each switch's binary, by the switch's name
         self._repeats: int | None = None
         try:
             self.logs.mkdir(parents=True, exist_ok=last_trial is not None)
@@ -146,7 +149,7 @@ class Record:
             "stale_count": trial.stale_count, "foreign_count": trial.foreign_count,
             "gap_max_ns": trial.tester.get("gap_max_ns"), "stall_ns": trial.tester.get("stall_ns"),
             "involuntary_switches_count": trial.tester.get("involuntary_switches"), "scenario": cell.scenario,
-            **_more(trial),
+            **_more(trial), "switch_sha256": self.hashes.get(cell.switch.name),
         }
         self._tables["trials"].rows([row])
         self._tables["latency"].rows({"trial_id": trial_id, "bin_low_ns": low, "bin_high_ns": high, "count": count}
@@ -165,7 +168,8 @@ class Record:
             "run_id": self.run_id, "cell_id": cell.id, **cell_columns(cell, version, accel), "metric": r.metric,
             "value": r.value, "ci_low": r.ci_low, "ci_high": r.ci_high, "unit": r.unit, "n": r.n, "status": r.status,
             "flags": r.flags, "scenario": cell.scenario, "goal": r.goal,
-            "block": None if summary else self._block_column, "repeats": None if summary else self._repeats}
+            "block": None if summary else self._block_column, "repeats": None if summary else self._repeats,
+            "switch_sha256": self.hashes.get(cell.switch.name)}
             for r in results)
 
     def no_result(self, cell: Cell, version: str, status: str, reason: str, flags: Sequence[str]) -> None:
@@ -173,11 +177,17 @@ class Record:
         self._tables["results"].rows([{
             "run_id": self.run_id, "cell_id": cell.id, **cell_columns(cell, version, ""),
             "metric": headline(cell.search)[0], "unit": "pps", "n": 0, "status": status, "flags": flags,
-            "scenario": cell.scenario, "reason": reason, "block": self._block_column, "repeats": self._repeats}])
+            "scenario": cell.scenario, "reason": reason, "block": self._block_column, "repeats": self._repeats,
+            "switch_sha256": self.hashes.get(cell.switch.name)}])
 
     def ports(self, cell: Cell, counters: Iterable[PortCounters]) -> None:
         self._tables["ports"].rows({"run_id": self.run_id, "cell_id": cell.id, "switch": cell.switch.name, **asdict(c),
                                     "block": self._block} for c in counters)
+
+    def ledger(self, cell: Cell, places: Iterable[Place]) -> None:
+        """Where frames of the cell were lost."""
+        self._tables["ledger"].rows({"run_id": self.run_id, "cell_id": cell.id, "block": self._block, **asdict(place),
+                                     "lost_count": place.lost_count} for place in places)
 
     def turn(self, turn: Turn, started_utc: str, ended_utc: str, status: str, reason: str) -> None:
         """A cell was measured in a block, or failed: the last row of it."""

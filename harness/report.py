@@ -25,6 +25,7 @@ from harness.trial import FLAGS
 HERE = Path(__file__).resolve().parent
 FILE = "report.html"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+LEDGER = ("cell_id", "place", "in_count", "out_count", "lost_count")
 HEADLINES = ("rplus_pps", "ndr_pps", "pdr_pps", "cycles_per_packet", "b2b_frames")
 SVG_SCALE = 1.45             # figures are drawn at paper size; a screen is read from farther away
 STATUS = {"ok": "measured", "failed": "failed", "invalid": "invalid", "unsupported": "n/a"}
@@ -70,7 +71,7 @@ def page(data: Data, run_dir: Path, drawn: Sequence[tuple[str, str]], not_drawn:
     said = list(dict.fromkeys([*warnings, *data.warnings]))
     name = str(data.about.get("run_id") or (rows[0]["run_id"] if rows else run_dir.resolve().name))
     parts = [_summary(data, rows, steadiness), _warnings(rows, said, data.about), _figures(drawn, not_drawn),
-             _tables(rows), _environment(data), _again(data.about, run_dir)]
+             _tables(rows, _losses(data)), _environment(data), _again(data.about, run_dir)]
     links = " ".join(f'<a href="#{key}">{title}</a>' for key, title in (
         ("summary", "Summary"), ("warnings", "Warnings"), ("figures", "Figures"), ("tables", "Tables"),
         ("environment", "Environment"), ("again", "Again")))
@@ -205,7 +206,24 @@ def inline(svg: str, prefix: str, title: str) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"{style}', 1)
 
 
-def _tables(rows: Sequence[Row]) -> str:
+def _losses(data: Data) -> str:
+    """Where frames were lost, by the switches' own counters (harness/ledger.py); empty where nothing is known of any."""
+    try:
+        places = data.table("ledger.csv", LEDGER)
+    except FigureError:
+        return ""
+    lost = [row for row in places if (number(row["lost_count"]) or 0) > 0]
+    if not lost:
+        return ""
+    body = [[Cell(row["cell_id"], kind="name"), Cell(row["place"]),
+             *(Cell(row[key], number(row[key]), "n") for key in ("in_count", "out_count", "lost_count"))]
+            for row in lost]
+    table = _table(["cell", "where", "went in", "came out", "lost"], body, (2, 3, 4))
+    return (f"<details><summary>Where frames were lost, over all trials of a cell: {len(lost)} places</summary>{table}"
+            "</details>")
+
+
+def _tables(rows: Sequence[Row], losses: str) -> str:
     sizes = [(key, head) for key, head in (("frame_bytes", "frame"), ("flows", "flows"))
              if len({row.get(key) for row in rows}) > 1]
     heads = ["switch", "cell", *(head for _, head in sizes), "figure", "value", "low", "high", "unit", "n", "status",
@@ -229,7 +247,7 @@ def _tables(rows: Sequence[Row]) -> str:
     if rest:
         parts.append(f"<details><summary>{len(rest)} further "
                      f"figures</summary>{_table(heads, body(rest), numeric)}</details>")
-    return f'<section id="tables"><h2>Tables</h2>{"".join(parts)}</section>'
+    return f'<section id="tables"><h2>Tables</h2>{"".join(parts)}{losses}</section>'
 
 
 def _values(row: Row) -> list[Cell]:

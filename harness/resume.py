@@ -128,7 +128,7 @@ def prepare(folder: Path, before: Mapping[str, Any], say: Callable[[str], None])
         return keep
 
     tests: Mapping[str, Callable[[Row], bool]] = {
-        "trials": of_trials, "results": finished, "ports": finished, "nfs": finished,
+        "trials": of_trials, "results": finished, "ports": finished, "ledger": finished, "nfs": finished,
         "blocks": finished,
         **dict.fromkeys(("latency", "histograms", "series"), lambda row: row["trial_id"] in trials)}
     aside = folder / "unfinished" / str(1 + sum(1 for _ in (folder / "unfinished").glob("*")))

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, plan, progress,
+from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, ledger, plan, ports, progress,
                      replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
@@ -27,7 +27,7 @@ from harness.record import SCHEMA_VERSION, Record
 from harness.scenario import fingerprint
 from harness.search import Result
 from harness.switches import find, options
-from harness.switches.base import Check
+from harness.switches.base import Check, Driver
 from harness.testbed import up as real_up
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,12 +60,19 @@ def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:
     return checks
 
 
+def _driver(cell: Cell) -> Driver:
+    driver = find(cell.switch.driver)
+    assert driver
+    return driver
+
+
 def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed) -> list[str]:
     """What this machine lacks for the cells: one line each, with the cure."""
     lines = [f"switch {name}: {check.missing}" for name, check in checks.items() if check.missing]
     cells = [cell for cell in cells if not cell.unsupported]
     where = image()
     needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
+    needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in getattr(_driver(cell), "built", ()))
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
     images = {cell.machine.image for cell in cells if cell.machine.image}
@@ -77,6 +84,8 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
     if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
+    if any(cell.port_kind in ports.ON_DEVICES for cell in cells):
+        lines += _missing_for_devices()
     pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
     gigantic = max((_setup(cell, the_bed).gigantic_pages for cell in cells), default=0)
     if gigantic > (there := host.gigantic_pages_free()):
@@ -87,6 +96,15 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
             host.check_hugepages_possible(pages)
         except CannotRun as why:
             lines.append(str(why))
+    return lines
+
+
+def _missing_for_devices() -> list[str]:
+    lines = [f"{tool} is not there: apt-get install {package}" for tool, package in ports.TOOLS.items()
+             if shutil.which(tool) is None]
+    if os.geteuid() != 0:
+        lines.append("network devices are needed, which only root can make: run as root, or the null switch "
+                     "(scenarios/null.toml)")
     return lines
 
 
@@ -130,6 +148,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         old = resume.prepare(go_on, before, say) if go_on else None
         record = Record(go_on or out / run_id, run_id, old.last_trial if old else None)
         stack.callback(record.close)
+        record.hashes = {name: next(iter(known["sha256"].values()), "")
+                         for name, known in summary["versions"]["switches"].items()}
         interrupts = Interrupts()
         stack.callback(interrupts.restore)
         pages = 0 if simulated else max((_hugepages(c, the_bed) for c in every if not c.unsupported), default=0)
@@ -332,7 +352,12 @@ class _Job:
     def _record_counters(self, cell: Cell, testbed: Any) -> None:
         """The switch's own counters: good to have, but no reason to lose what was measured."""
         try:
-            self.record.ports(cell, testbed.counters())
+            counted = testbed.counters()
+            self.record.ports(cell, counted)
+            places = testbed.ledger(counted)
+            self.record.ledger(cell, places)
+            if line := ledger.said(places):
+                self.say("    " + line)
         except CellFailed as why:
             self.say(f"    no counters of the switch: {why}")
 

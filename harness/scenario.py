@@ -17,13 +17,14 @@ from harness import machine, nfs, traffic, virtio
 from harness import search as searches
 from harness.errors import BadInput
 from harness.machine import Machine
+from harness.ports import PORT_KINDS
 from harness.schema import Field, check_keys, check_table, merge, read_toml
 from harness.search import Search
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
 from harness.traffic import FRAME_MAX_BYTES, Traffic
 from harness.trial import REPEATABLE
 
-PORT_KINDS = ("vhost-user", "ring")
+AUTO = "auto"           # of port kinds: whichever most of the switches have
 IDLES = ("auto", "busy", "yield", "sleep", "interrupt")
 ANCHOR = "anchor"       # the scenario of the cell that watches the machine, see blocks.py
 BLOCKS_MAX = 1000
@@ -37,7 +38,7 @@ MATRIX = {
     "chain_length": Field(int, (1,), low=1, high=CHAIN_MAX, many=True),
     "frame_bytes": Field(int, (64,), low=64, high=FRAME_MAX_BYTES, many=True),
     "flows": Field(int, (1,), low=1, high=16_777_216, many=True),
-    "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
+    "port_kind": Field(str, ("vhost-user",), choices=(*PORT_KINDS, AUTO), many=True),
     "switch": Field(str, (), many=True),
     "idle": Field(str, ("auto",), choices=IDLES, many=True),    # what an nf does without packets
     **virtio.MATRIX,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import trial
+from harness.ledger import Place
 from harness.plan import Cell, Setup
 from harness.switches.base import PortCounters
 from harness.trial import Direction, Request, Trial
@@ -120,6 +121,9 @@ class SimulatedTestbed:
         return "tcg" if self.cell.guest == "qemu" else ""
 
     def counters(self) -> list[PortCounters]:
+        return []
+
+    def ledger(self, counted: list[PortCounters]) -> list[Place]:
         return []
 
     def flags(self) -> list[str]:

@@ -35,6 +35,8 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
     for title, by_switch in rows.items():
         table.add_row(title, *(_cell(by_switch.get(name)) for name in switches))
     console.print(table)
+    for why in dict.fromkeys(f"n/a: {o.reason}" for o in outcomes if o.status == "unsupported"):
+        console.print(why, style="dim", markup=False, soft_wrap=True)
     used = {flag for o in outcomes for flag in o.flags if MARKS.get(flag)}
     if used:
         marks = ", ".join(f"{MARKS[flag]} = {flag}" for flag in sorted(used))

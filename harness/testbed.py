@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Brings a cell's testbed up and measures on it. All effects of a cell are here, on one ExitStack:
 
-    up(): peers started > switch launched > ports wired > peers ready > links up > a probe frame through every wire
+    up(): devices made > peers started > switch launched > ports wired > peers ready > links up
+          > a probe frame through every wire
     measure(request) -> trial
 """
 
@@ -14,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import hops, nfs, programs, traffic, trial
+from harness import hops, host, ledger, nfs, programs, traffic, trial
 from harness.channel import Channel, together
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
@@ -22,7 +23,7 @@ from harness.observe import Observer
 from harness.plan import Cell, Setup
 from harness.proc import Process, run_command, wait_until
 from harness.switches import find
-from harness.switches.base import Await, Command, Driver, File, PortCounters, Spawn, Step
+from harness.switches.base import Await, Command, Driver, File, Namespace, PortCounters, Spawn, Step
 from harness.topology import Flow
 from harness.trial import Direction, Request, Trial
 
@@ -89,12 +90,16 @@ class Testbed:
         self._measured = 0                  # trials and probes so far
         self._learned = 0.0                 # when the switch last saw all addresses
         self._received: list[int] = []      # of the last trial, by direction
+        self._sums = [ledger.Traffic(0, 0) for _ in cell.topology.flows]     # of all trials, by direction
+        self._counted: list[PortCounters] = []      # by the switch, before the first trial
 
     # -- coming up -----------------------------------------------------------------------------------------------
 
     def bring_up(self) -> None:
         _check_socket_paths(self.setup)
         Path(self.setup.site.folder).mkdir(parents=True)
+        for step in (*self.setup.network, *self.setup.devices):
+            self._do(step)
         if self.setup.switch_first:
             self._start_switch()
         for peer in self.setup.peers:
@@ -107,6 +112,10 @@ class Testbed:
             wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
         self._learn()
         wait_until(self._probed, PROBE_S, "a probe frame through every wire", self._processes())
+        try:
+            self._counted = self.counters()
+        except CellFailed:
+            pass        # asked again at the end, which then says so
 
     def _start_switch(self) -> None:
         for step in (*self.setup.launch, *self.setup.wire):
@@ -122,6 +131,9 @@ class Testbed:
             run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
         elif isinstance(step, Await):
             wait_until(Path(step.path).exists, SOCKET_S, f"socket {step.path}", self._processes())
+        elif isinstance(step, Namespace):
+            self._stack.callback(host.remove_namespace, step.name)      # first: a signal may come in between
+            run_command(("ip", "netns", "add", step.name), self.logs / "commands.log")
         else:
             self._spawn(step)
 
@@ -164,6 +176,9 @@ class Testbed:
                       with_latency=self.cell.has_latency, sender=stream)
             for stream, meter in zip(counted.streams, counted.meters, strict=True)]
         self._received = [d.meter["received_count"] for d in directions]
+        if request.phase != PROBE:
+            self._sums = [ledger.Traffic(s.sent_count + d.sent_count, s.received_count + received)
+                          for s, d, received in zip(self._sums, directions, self._received)]
         senders = counted.senders
         made = trial.make(request, started, max(s["tx_span_s"] for s in senders), directions, missed=counted.missed,
                           clock_error_ppm=max((s["clock_error_ppm"] for s in senders), key=abs),
@@ -326,6 +341,11 @@ class Testbed:
     def _output(self, argv: Sequence[str]) -> str:
         """Of a control command of the switch."""
         return run_command(argv, self.logs / "commands.log")
+
+
+    def ledger(self, counted: Sequence[PortCounters]) -> list[ledger.Place]:
+        """Where frames of the trials were lost, from the switch's counters now."""
+        return ledger.places(self.cell.topology, self._sums, ledger.difference(self._counted, counted))
 
 
 @contextmanager

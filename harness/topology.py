@@ -38,6 +38,11 @@ class Port:
     peer: str           # "generator", "guest1", ...
     peer_port: int
 
+    @property
+    def end(self) -> str:
+        """The peer's device, where ports are devices; the switch's is named as the port."""
+        return f"{self.name}-peer"
+
 
 @dataclass(frozen=True)
 class Guest:

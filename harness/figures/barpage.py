@@ -117,7 +117,7 @@ def footer_text(chart: Chart) -> list[str]:
     if not chart.measure.is_rate:
         pass
     elif any(bar.switch == BOUND and bar.drawn == "ok" for bar in bars):
-        shown.append(f"Dashed: {BOUND} as a plain patch panel, the practical upper bound of this machine.")
+        shown.append(f"Dashed: {BOUND} as a plain patch panel, the practical upper bound of switches in user space.")
     else:
         shown.append(f"No upper bound is drawn: {BOUND} has no valid value here.")
     if any(panel.ceilings for panel in chart.panels):

@@ -2,13 +2,21 @@
 """All switches there are. A new one: one file here, one word in the tuple."""
 
 from harness.switches.base import Driver
+from harness.switches.linux_bridge import LinuxBridge
+from harness.switches.macvtap import Macvtap
 from harness.switches.null import Null
 from harness.switches.ovs_dpdk import OvsDpdk
+from harness.switches.ovs_kernel import OvsKernel
+from harness.switches.ovs_userspace import OvsUserspace
 from harness.switches.testpmd import Testpmd
 from harness.switches.vnf_io import VnfIo
+from harness.switches.xdp import Xdp
 
-SWITCHES: tuple[Driver, ...] = (OvsDpdk(), Testpmd(), Null())
+SWITCHES: tuple[Driver, ...] = (OvsDpdk(), OvsUserspace(), OvsKernel(), LinuxBridge(), Macvtap(), Xdp(),
+                               Testpmd(), Null())
 OURS: tuple[Driver, ...] = (VnfIo(),)       # not to compare with: what the tester calibrates itself with
+
+EVERY = "all"       # stands for every switch that is found on the machine
 
 
 def find(name: str) -> Driver | None:

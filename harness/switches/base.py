@@ -3,6 +3,9 @@
 
 A driver describes; it never starts anything. launch() and wire() give lists of steps, which testbed.py does in order
 and `plan` prints. They are pure: a function of the cell's topology, its core plan and paths under the run's folder.
+
+Ports of the kind vhost-user are sockets of the peers' (site.sockets); of the kinds af_packet and af_xdp they are
+network devices (site.devices) in the switch's network namespace, which are there before the switch is.
 """
 
 import subprocess
@@ -52,7 +55,19 @@ class Await:
     path: str
 
 
-Step = File | Command | Spawn | Await
+@dataclass(frozen=True)
+class Namespace:
+    """Make a network namespace of this name (ip-netns(8)). With the cell it goes, and all devices in it."""
+
+    name: str
+
+
+Step = File | Command | Spawn | Await | Namespace
+
+
+def inside(namespace: str, argv: Sequence[str]) -> tuple[str, ...]:
+    """The command in that network namespace."""
+    return ("nsenter", f"--net=/run/netns/{namespace}", "--", *argv)
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,18 @@ class Site:
     frame_max_bytes: int = STANDARD_FRAME_BYTES     # the largest that must get through, FCS included
     virtio: Virtio = Virtio()   # what its ports are like
     options: Mapping[str, Any] = field(default_factory=dict)    # every key of Driver.options
+    port_kind: str = "vhost-user"
+    namespace: str = ""     # the switch's; it is there if ports are devices
+    build: str = ""         # folder of what CMake builds
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Network devices of the ports (by index of the topology's ports); none where ports are sockets."""
+        return tuple(port.name for port in self.topology.ports) if not self.sockets else ()
+
+    def inside(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """The command where the devices are, if any."""
+        return inside(self.namespace, argv) if self.devices else tuple(argv)
 
     @property
     def queues(self) -> int:
@@ -120,7 +147,9 @@ class Driver(Protocol):
     """A switch. `name` is the word people type; `ports` the port kinds it can do.
 
     `options` are what people may set of it, with defaults (options.py); Site.options has them.
-    `hugepages_mib` is what it takes of hugepages. check() may run `--version` of its binary and nothing else.
+    `hugepages_mib` is what it takes of hugepages. A driver that takes files of the build folder (site.build) names them
+    in a tuple `built`; one that has devices of its own to make before the peers start has devices(site), steps as well.
+    check() may run `--version` of its binary and nothing else.
     launch() and wire() raise Unsupported where the switch cannot do a topology. counters() and cycles() ask the running
     switch, and raise CellFailed if it answers something else; cycles() is None where a switch cannot tell.
     """

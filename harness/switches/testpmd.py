@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""testpmd: DPDK's own test program as a plain vhost patch panel. It looks at no packet and no table, so it is the
-practical upper bound of what a vhost-user switch can do on a machine.
+"""testpmd: DPDK's own test program as a plain patch panel. It looks at no packet and no table, so it is the
+practical upper bound of what a switch in user space can do on a machine.
 
 It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topologies list them.
 """
 
 import shutil
 
-from harness import telemetry
+from harness import programs, telemetry
 from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
 from harness.schema import Field
@@ -19,7 +19,7 @@ HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
 
 class Testpmd:
     name = "testpmd"
-    ports = ("vhost-user",)
+    ports = ("vhost-user", "af_xdp", "af_packet")
     hugepages_mib = 256
     options = {"forward": Field(str, "io", choices=("io", "mac", "macswap"))}     # its --forward-mode
 
@@ -40,16 +40,14 @@ class Testpmd:
         cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
         argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
                 "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
-        for index, socket in enumerate(site.sockets):
-            # client: our peers own the sockets, as for every switch, unless the scenario says otherwise
-            client = int(not site.makes_sockets)
-            argv += ["--vdev", f"net_vhost{index},iface={socket},client={client},queues={site.queues}"]
+        for vdev in _vdevs(site):
+            argv += ["--vdev", vdev]
         argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
                  "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
                  *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]
         argv += ["--rxq", str(site.queues), "--txq", str(site.queues)] if site.queues > 1 else []
         # its input stays open: it ends at end of input, and so with the harness
-        return [Spawn("testpmd", tuple(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
+        return [Spawn("testpmd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 
     def wire(self, site: Site) -> list[Step]:
         return []
@@ -71,6 +69,15 @@ class Testpmd:
 
     def _binary(self, prefix: str) -> str:
         return f"{prefix}/bin/dpdk-testpmd"
+
+
+def _vdevs(site: Site) -> list[str]:
+    """Of all ports. Client: our peers own the sockets, as for every switch, unless the scenario says otherwise."""
+    if site.devices:
+        return [programs.device_vdev(site.port_kind, i, device, site.ring_size, site.queues)
+                for i, device in enumerate(site.devices)]
+    client = int(not site.makes_sockets)
+    return [f"net_vhost{i},iface={socket},client={client},queues={site.queues}" for i, socket in enumerate(site.sockets)]
 
 
 def _buffers(site: Site) -> list[str]:

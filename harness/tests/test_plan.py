@@ -24,7 +24,7 @@ from harness.cores import CorePlan, assign
 from harness.errors import BadInput
 from harness.plan import Cell
 from harness.switches import SWITCHES
-from harness.switches.base import Await, Command, File, Spawn
+from harness.switches.base import Await, Command, File, Namespace, Spawn
 from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of
 from harness.topology import CHAIN_MAX, GENERATOR
 
@@ -39,7 +39,7 @@ nf = ["io", "macswap"]
 chain_length = [1, 5]
 frame_bytes = [64, 1518]
 flows = [1, 1000]
-port_kind = ["vhost-user", "ring"]
+port_kind = ["vhost-user", "af_packet", "ring"]
 """
 TWO_WAY = """
 [matrix]
@@ -69,6 +69,11 @@ POINTS = {
     "loopback-process": 'topology = "loopback"\nguest = "process"\nchain_length = 2\nnf = "macswap"',
     "loopback-qemu": 'topology = "loopback"\nguest = "qemu"\nframe_bytes = 1024',
     "p2p-rings": 'topology = "p2p"\nport_kind = "ring"',
+    "p2p-af_xdp": 'topology = "p2p"\nport_kind = "af_xdp"',
+    "p2p-af_packet": 'topology = "p2p"\ndirection = "two-way"\nport_kind = "af_packet"',
+    "p2v-af_packet": 'topology = "p2v"\nguest = "process"\nport_kind = "af_packet"',
+    "v2v-af_packet": 'topology = "v2v"\nguest = "process"\nport_kind = "af_packet"',
+    "loopback-af_packet": 'topology = "loopback"\nguest = "process"\nchain_length = 2\nport_kind = "af_packet"',
 }
 
 
@@ -121,8 +126,9 @@ def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, 
             assert all_but_the_switch(a) == all_but_the_switch(b)
         for a, b in itertools.combinations(setups, 2):
             compared += 1
-            assert a.peers == b.peers
-            assert a.site.sockets == b.site.sockets and a.site.ring_size == b.site.ring_size
+            assert a.peers == b.peers and a.network == b.network
+            assert a.site.sockets == b.site.sockets and a.site.devices == b.site.devices
+            assert a.site.ring_size == b.site.ring_size
             assert a.site.cores == b.site.cores and a.site.file_prefix == b.site.file_prefix
     assert compared >= len(by_point(cells)) / 2
 
@@ -317,7 +323,7 @@ def test_every_port_of_the_switch_is_made_by_exactly_one_peer(tmp_path: Path) ->
         if not cell.unsupported:
             setup = setup_of(cell)
             assert sorted(s for p in setup.peers for s in p.sockets) == sorted(setup.site.sockets)
-            assert len(set(setup.site.sockets)) == len(cell.topology.ports)
+            assert len({*setup.site.sockets, *setup.site.devices}) == len(cell.topology.ports)
 
 
 def test_every_port_has_a_mac_address_of_its_own_and_no_group_bit(tmp_path: Path) -> None:
@@ -346,11 +352,11 @@ def test_a_plan_asks_for_hugepages_only_where_memory_is_shared(tmp_path: Path) -
     assert setup_of(vm).hugepages * 2 >= 384 + 128 + 256    # the VM's memory, the generator's, the switch's
 
 
-def test_steps_are_of_the_four_kinds_and_write_only_into_the_site(tmp_path: Path) -> None:
-    for cell in cells_of_text(tmp_path, TWO_WAY, switches=EVERY_SWITCH):
+def test_steps_are_of_the_five_kinds_and_write_only_into_the_site(tmp_path: Path) -> None:
+    for cell in cells_of_text(tmp_path, TWO_WAY + 'port_kind = ["vhost-user", "af_packet"]\n', switches=EVERY_SWITCH):
         setup = None if cell.unsupported else setup_of(cell)
-        for step in (*setup.launch, *setup.wire) if setup else ():
-            assert isinstance(step, File | Command | Spawn | Await)
+        for step in (*setup.network, *setup.launch, *setup.wire) if setup else ():
+            assert isinstance(step, File | Command | Spawn | Await | Namespace)
             if isinstance(step, File):
                 assert step.path.startswith(setup.site.folder + "/")
 
@@ -405,14 +411,15 @@ def test_what_a_switch_cannot_do_is_a_cell_that_says_why(tmp_path: Path) -> None
         if cell.switch.name == "null":
             assert bool(cell.unsupported) == (cell.port_kind != "ring" or cell.topology.name != "p2p"), cell.id
         else:
-            assert bool(cell.unsupported) == (cell.port_kind == "ring"), cell.id
+            no_such = cell.port_kind == "ring" or cell.guest == "qemu" and cell.port_kind == "af_packet"
+            assert bool(cell.unsupported) == no_such, cell.id
         if cell.unsupported:
-            assert "ring" in cell.unsupported or "p2p only" in cell.unsupported
+            assert any(w in cell.unsupported for w in ("ring", "p2p only", "VMs have no ports of kind af_packet"))
             assert "\n" not in cell.unsupported
 
 
 def test_titles_tell_cells_of_a_switch_apart(tmp_path: Path) -> None:
-    text = LARGE.replace('["vhost-user", "ring"]', '"vhost-user"')
+    text = LARGE.replace('"vhost-user", "af_packet", "ring"', '"vhost-user", "af_packet"')
     titles = [c.title for c in cells_of_text(tmp_path, text, switches=["testpmd"])]
     assert len(titles) == len(set(titles))
 

@@ -99,7 +99,7 @@ def test_units_stand_in_every_name_of_a_quantity(rec: Record) -> None:
             words = {"run_id", "trial_id", "cell_id", "phase", "started_utc", "switch", "switch_version", "topology",
                      "guest",
                      "nf", "direction", "port_kind", "accel", "metric", "status", "flags", "scenario", "reason",
-                     "traffic", "cpu", "goal", "idle", "variant", "repeats"}
+                     "traffic", "cpu", "goal", "idle", "variant", "repeats", "switch_sha256"}
             assert column in plain | words or column.endswith(("_pps", "_bps", "_ns", "_s", "_bytes", "_ratio",
                                                                "_count", "_hz", "_per_packet")), column
 

@@ -154,3 +154,13 @@ def test_the_command_says_where_it_is_or_why_not(tmp_path: Path, capsys: pytest.
     assert cli.main(["report", str(tmp_path)]) == 0
     out = capsys.readouterr()
     assert out.out.strip() == str(tmp_path / "report.html") and "results.csv line" in out.err
+
+
+def test_losses_are_shown_where_they_were() -> None:
+    text = ("cell_id,place,in_count,out_count,lost_count\r\np2p.vpp,before p0,10,10,0\r\np2p.vpp,in p0>p1,10,7,3\r\n"
+            "p2p.vpp,after p1,,7,\r\n")
+    made = report.page(of({"ledger.csv": text}), Path("r"), [], {}, [])
+    [table] = [t for t in Page(made).tables if t[0][:2] == ["cell", "where"]]
+    assert table[1:] == [["p2p.vpp", "in p0>p1", "10", "7", "3"]]
+    assert "Where frames were lost" not in report.page(of({"ledger.csv": text.replace("7,3", "10,0")}), Path("r"), [], {},
+                                                       [])

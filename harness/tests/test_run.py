@@ -137,8 +137,9 @@ def test_a_run_leaves_results_and_nothing_else(tmp_path: Path, runtime: Path) ->
     cells = cells_of_text(tmp_path, FOUR_CELLS)
     folder, _ = measure(cells, tmp_path / "results")
     assert sorted(p.name for p in runtime.iterdir()) == ["vswbench.lock"]
-    assert sorted(p.name for p in folder.iterdir()) == ["blocks.csv", "histograms.csv", "latency.csv", "logs", "nfs.csv",
-                                                        "ports.csv", "results.csv", "run.json", "series.csv", "trials.csv"]
+    assert sorted(p.name for p in folder.iterdir()) == ["blocks.csv", "histograms.csv", "latency.csv", "ledger.csv", "logs",
+                                                        "nfs.csv", "ports.csv", "results.csv", "run.json", "series.csv",
+                                                        "trials.csv"]
     assert {p.name for p in (folder / "logs").iterdir()} == {c.id for c in cells}
     assert "VSWBENCH_RUN" not in os.environ
 

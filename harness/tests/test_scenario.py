@@ -5,6 +5,7 @@ file, key, and what is allowed, before anything is started.
 
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,11 @@ def test_every_shipped_file_plans_for_every_switch(path: Path, driver: object) -
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_every_shipped_file_can_be_measured_as_it_stands_on_two_cpus(path: Path) -> None:
-    assert not [c.unsupported for c in cells_of(path, cpus=(0, 1)) if c.unsupported]
+    cells = cells_of(path, cpus=(0, 1))
+    if path.stem != "all":      # there every switch is asked for everything
+        assert not [c.unsupported for c in cells if c.unsupported]
+    supported = Counter(c.point for c in cells if not c.unsupported)
+    assert set(supported) == {c.point for c in cells} and min(supported.values()) >= (2 if path.stem == "all" else 1)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)

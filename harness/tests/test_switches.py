@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Drivers of switches: the contract that all of them keep, and what each reads of its switch."""
 
+import ipaddress
 import json
+import platform
 import re
 import socket
 import tempfile
@@ -14,27 +16,36 @@ from typing import Any
 
 import pytest
 
-from harness import scenario, telemetry
+from harness import ports, telemetry
 from harness.cores import assign
 from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
-from harness.switches import SWITCHES, find
-from harness.switches.base import Await, Command, File, PortCounters, Site, Spawn, Step, cpu_mask
-from harness.switches.ovs_dpdk import OvsDpdk, parse_counters, parse_cycles
+from harness.switches import SWITCHES, find, linux
+from harness.switches.base import Await, Command, File, Namespace, PortCounters, Site, Spawn, Step, cpu_mask
+from harness.switches.linux_bridge import LinuxBridge
+from harness.switches.ovs import parse_counters
+from harness.switches.ovs_dpdk import OvsDpdk, parse_cycles
+from harness.switches.ovs_kernel import OvsKernel, has_module
+from harness.switches.ovs_userspace import OvsUserspace
 from harness.switches.testpmd import Testpmd
 from harness.tests.support import FOLDER, executable, write
 from harness.topology import CHAIN_MAX, Topology, build
 
-every_driver = pytest.mark.parametrize("driver", SWITCHES, ids=lambda d: d.name)
+# every switch on every kind of port that it has
+every_driver = pytest.mark.parametrize("driver, kind", [(d, kind) for d in SWITCHES for kind in d.ports],
+                                       ids=lambda value: getattr(value, "name", value))
+IN_THE_KERNEL = ("linux-bridge", "macvtap", "xdp", "ovs-kernel")
 
 
 OPTIONS = {key: field.default for driver in SWITCHES for key, field in driver.options.items()}
 
 
-def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch", cpus: int = 4, **options: Any) -> Site:
-    sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
+def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch", cpus: int = 4,
+            kind: str = "vhost-user", **options: Any) -> Site:
+    sockets = () if kind in ports.ON_DEVICES else tuple(f"{folder}/{p.name}" for p in topology.ports)
     return Site(f"{folder}/switch", sockets, topology, assign(range(cpus), 1, ["generator"]), prefix, 512,
-                "vsw-0-switch", options=OPTIONS | options)
+                "vsw-0-switch", options=OPTIONS | options, port_kind=kind, namespace=ports.namespace(folder),
+                build="/opt/switch/build")
 
 
 def every_topology() -> list[Topology]:
@@ -45,7 +56,8 @@ def every_topology() -> list[Topology]:
 
 def steps_of(driver: Any, site: Site) -> list[Step]:
     try:
-        return [*driver.launch(site), *driver.wire(site)]
+        launch = driver.launch(site)
+        return [*(driver.devices(site) if hasattr(driver, "devices") else []), *launch, *driver.wire(site)]
     except Unsupported:
         return []
 
@@ -75,32 +87,32 @@ def test_names_are_unique_words_and_found() -> None:
 
 
 @every_driver
-def test_a_driver_says_what_ports_and_memory_it_takes(driver: Any) -> None:
-    assert driver.ports and set(driver.ports) <= set(scenario.PORT_KINDS)
+def test_a_driver_says_what_ports_and_memory_it_takes(driver: Any, kind: str) -> None:
+    assert kind in ports.PORT_KINDS
     assert isinstance(driver.hugepages_mib, int) and driver.hugepages_mib >= 0
 
 
 @every_driver
-def test_a_driver_can_do_at_least_p2p(driver: Any) -> None:
-    site = site_of(build("p2p", 0, "one-way"))
+def test_a_driver_can_do_at_least_p2p(driver: Any, kind: str) -> None:
+    site = site_of(build("p2p", 0, "one-way"), kind=kind)
     assert isinstance(driver.launch(site), list) and isinstance(driver.wire(site), list)
 
 
 @every_driver
-def test_a_driver_gives_steps_and_the_same_every_time(driver: Any) -> None:
+def test_a_driver_gives_steps_and_the_same_every_time(driver: Any, kind: str) -> None:
     for topology in every_topology():
-        steps = steps_of(driver, site_of(topology))
-        assert all(isinstance(step, Command | Spawn | Await | File) for step in steps)
-        assert steps == steps_of(driver, site_of(topology))
+        steps = steps_of(driver, site_of(topology, kind=kind))
+        assert all(isinstance(step, Command | Spawn | Await | File | Namespace) for step in steps)
+        assert steps == steps_of(driver, site_of(topology, kind=kind))
         assert all(isinstance(word, str) and word for s in steps if isinstance(s, Command | Spawn) for word in s.argv)
 
 
 @every_driver
-def test_whoever_cannot_do_a_topology_says_why(driver: Any) -> None:
+def test_whoever_cannot_do_a_topology_says_why(driver: Any, kind: str) -> None:
     for topology in every_topology():
         try:
-            driver.launch(site_of(topology))
-            driver.wire(site_of(topology))
+            driver.launch(site_of(topology, kind=kind))
+            driver.wire(site_of(topology, kind=kind))
         except Unsupported as why:
             assert len(str(why)) > 10 and "\n" not in str(why)
 
@@ -112,58 +124,63 @@ def paths_in(steps: list[Step]) -> set[str]:
 
 
 @every_driver
-def test_a_switch_works_in_its_own_folder_and_its_installation_only(driver: Any) -> None:
+def test_a_switch_works_in_its_own_folder_and_its_installation_only(driver: Any, kind: str) -> None:
     """No system service, database, socket or log is ever touched."""
     for topology in every_topology():
-        site = site_of(topology)
+        site = site_of(topology, kind=kind)
         for path in paths_in(steps_of(driver, site)):
             inside = path == site.folder or path.startswith(site.folder + "/")
-            assert inside or path in site.sockets or path.startswith("/opt/switch/"), path
+            own = (*site.sockets, f"/run/netns/{site.namespace}")
+            assert inside or path in own or path.startswith("/opt/switch/"), path
 
 
 @every_driver
-def test_another_folder_changes_nothing_but_the_folder(driver: Any) -> None:
+def test_another_folder_changes_nothing_but_the_folder(driver: Any, kind: str) -> None:
     for topology in every_topology():
-        here, there = (repr(steps_of(driver, site_of(topology, folder))) for folder in (FOLDER, "/tmp/vswbench-x/c2"))
-        assert here.replace(FOLDER, "/tmp/vswbench-x/c2") == there
+        here, there = (repr(steps_of(driver, site_of(topology, folder, kind=kind)))
+                       for folder in (FOLDER, "/tmp/vswbench-x/c2"))
+        same = here.replace(FOLDER, "/tmp/vswbench-x/c2").replace(ports.namespace(FOLDER), "vswbench-x-c2")
+        assert same == there
 
 
 @every_driver
-def test_no_argument_needs_a_shell(driver: Any) -> None:
+def test_no_argument_needs_a_shell(driver: Any, kind: str) -> None:
     """Commands run without a shell: what a shell would expand must not stand in them."""
     for topology in every_topology():
-        for step in steps_of(driver, site_of(topology)):
+        for step in steps_of(driver, site_of(topology, kind=kind)):
             for word in (*step.argv, *(value for _, value in step.env)) if isinstance(step, Command | Spawn) else ():
                 assert not set(word) & set("$`\\*?;|&<>~\n\0"), word
 
 
 @every_driver
-def test_a_switch_runs_on_its_own_cpus(driver: Any) -> None:
+def test_a_switch_runs_on_its_own_cpus(driver: Any, kind: str) -> None:
     """The mask or list of its CPUs follows the site, so none is written down."""
+    if driver.name in IN_THE_KERNEL:
+        return      # on the CPUs to which its devices are steered, see test_ports.py
     topology = build("p2p", 0, "one-way")
-    few, many = (repr(steps_of(driver, site_of(topology, cpus=n))) for n in (4, 16))
-    assert (few != many) == bool(steps_of(driver, site_of(topology)))
+    few, many = (repr(steps_of(driver, site_of(topology, cpus=n, kind=kind))) for n in (4, 16))
+    assert (few != many) == bool(steps_of(driver, site_of(topology, kind=kind)))
 
 
 @every_driver
-def test_every_port_of_a_switch_is_named_in_its_steps_once_it_has_any(driver: Any) -> None:
+def test_every_port_of_a_switch_is_named_in_its_steps_once_it_has_any(driver: Any, kind: str) -> None:
     for topology in every_topology():
-        site = site_of(topology)
+        site = site_of(topology, kind=kind)
         steps = steps_of(driver, site)
-        if any(isinstance(step, Spawn) for step in steps):
-            assert [s for s in site.sockets if s not in repr(steps)] == []
+        if any(isinstance(step, Spawn) for step in steps) or site.devices and steps:
+            assert [s for s in (*site.sockets, *site.devices) if s not in repr(steps)] == []
 
 
 @every_driver
-def test_every_process_of_a_switch_has_a_name_of_its_own(driver: Any) -> None:
-    names = [s.name for s in steps_of(driver, site_of(build("p2p", 0, "one-way"))) if isinstance(s, Spawn)]
+def test_every_process_of_a_switch_has_a_name_of_its_own(driver: Any, kind: str) -> None:
+    names = [s.name for s in steps_of(driver, site_of(build("p2p", 0, "one-way"), kind=kind)) if isinstance(s, Spawn)]
     assert len(names) == len(set(names)) and all(re.fullmatch("[a-z0-9-]+", name) for name in names)
 
 
 @every_driver
-def test_check_of_an_empty_prefix_says_what_is_missing_and_the_cure(driver: Any, tmp_path: Path) -> None:
+def test_check_of_an_empty_prefix_says_what_is_missing_and_the_cure(driver: Any, kind: str, tmp_path: Path) -> None:
     check = driver.check(str(tmp_path))
-    if steps_of(driver, site_of(build("p2p", 0, "one-way"))):
+    if steps_of(driver, site_of(build("p2p", 0, "one-way"), kind=kind)):
         assert str(tmp_path) in check.missing and "apt-get install" in check.missing
     else:
         assert check.missing == ""
@@ -354,6 +371,97 @@ def test_a_port_is_added_only_when_its_socket_is_there() -> None:
             [path] = [w.partition("=")[2] for w in step.argv if w.startswith("options:vhost-server-path=")]
             assert path in there
     assert there == set(site.sockets)
+
+
+def test_ovs_never_meets_devices_of_another() -> None:
+    """It makes ovs-netdev and br0 whatever its ports are: the namespace is there first, and the daemon in it."""
+    for kind in OvsDpdk.ports:
+        site = site_of(build("p2p", 0, "one-way"), kind=kind)
+        steps = OvsDpdk().launch(site)
+        assert (steps[0] == Namespace(site.namespace)) == (kind == "vhost-user")
+        [daemon] = [s for s in steps if isinstance(s, Spawn) and s.name == "ovs-vswitchd"]
+        assert daemon.argv[:2] == ("nsenter", f"--net=/run/netns/{site.namespace}")
+
+
+def test_a_learning_switch_keeps_wires_apart() -> None:
+    site = site_of(build("loopback", 2, "one-way"), forwarding="learning")
+    tags = {step.argv[step.argv.index("br0") + 1]: [w for w in step.argv if w.startswith("tag=")]
+            for step in OvsDpdk().wire(site) if isinstance(step, Command) and "add-port" in step.argv}
+    wires = [[site.topology.ports[i].name for i in wire] for wire in site.topology.wires]
+    assert tags == {name: [f"tag={k}"] for k, wire in enumerate(wires, start=1) for name in wire}
+    assert [s.argv[-1] for s in OvsDpdk().wire(site) if isinstance(s, Command) and "add-flow" in s.argv] == [
+        "actions=NORMAL"]
+
+
+@pytest.mark.parametrize("count, masks", [(1, 1), (7, 1), (100, 3), (5, 16), (1000, 16)])
+def test_there_are_as_many_rules_and_masks_as_asked_for_and_none_leads_astray(count: int, masks: int) -> None:
+    site = site_of(build("loopback", 1, "one-way"), forwarding="openflow", rules=count, masks=masks)
+    [file] = [step for step in OvsDpdk().wire(site) if isinstance(step, File)]
+    assert OvsDpdk().wire(site)[-1].argv[-1] == file.path       # type: ignore[union-attr]
+    other = {a + 1: b + 1 for wire in site.topology.wires for a, b in (wire, wire[::-1])}
+    seen: dict[int, list[Any]] = {port: [] for port in other}
+    for line in file.text.splitlines():
+        match = re.fullmatch(r"priority=\d,in_port=(\d+)(?:,udp,nw_src=([\d.]+),tp_src=(\d+)/(0x\w+))?,"
+                             r"actions=output:(\d+)", line)
+        assert match and other[int(match[1])] == int(match[5]), line
+        seen[int(match[1])].append(match.groups()[1:4])
+    for matches in seen.values():
+        assert len(matches) == len(set(matches)) == count and (None, None, None) in matches
+        rules = [m for m in matches if m[0]]
+        assert len({mask for _, _, mask in rules}) == min(masks, count - 1)
+        assert all(int(port) & ~int(mask, 16) == 0 for _, port, mask in rules)      # OVS refuses bits behind the mask
+        assert all(ipaddress.ip_address(ip) in ipaddress.ip_network("198.18.0.0/15") for ip, _, _ in rules)
+
+
+def test_a_daemon_that_only_serves_the_kernel_needs_its_module(tmp_path: Path) -> None:
+    fake_ovs(tmp_path, "#!/bin/sh\necho 'ovs-vswitchd (Open vSwitch) 3.5.1'\n")
+    missing = OvsKernel().check(str(tmp_path)).missing
+    assert bool(missing) != has_module(Path("/")) and ("CONFIG_OPENVSWITCH" in missing or not missing)
+    root = tmp_path / "root"
+    assert not has_module(root)
+    listed = write(root / "lib/modules" / platform.release() / "modules.dep", "kernel/net/openvswitch/vport-gre.ko:\n")
+    assert not has_module(root)
+    listed.write_text("kernel/net/openvswitch/openvswitch.ko.xz: kernel/net/nsh/nsh.ko.xz\n")
+    assert has_module(root)
+    (root / "sys/module/openvswitch").mkdir(parents=True)
+    listed.unlink()
+    assert has_module(root)
+
+
+@pytest.mark.parametrize("driver, pinned", [(OvsUserspace(), True), (OvsKernel(), False)], ids=lambda v: str(v))
+def test_what_forwards_in_the_main_thread_has_the_cpu_of_the_switch(driver: Any, pinned: bool) -> None:
+    site = site_of(build("p2p", 0, "one-way"), kind="af_packet", cpus=3)
+    [daemon] = [s for s in driver.launch(site) if isinstance(s, Spawn) and s.name == "ovs-vswitchd"]
+    cpu = int(daemon.argv[daemon.argv.index("taskset") + 2])
+    assert (cpu in site.cores.switch) == pinned and daemon.argv[:2] == ("nsenter", f"--net=/run/netns/{site.namespace}")
+
+
+# ---- in the kernel -------------------------------------------------------------------------------------------------
+
+# ip -json -statistics link show, of iproute2 6.1.0, without what nobody reads
+LINKS = [{"ifindex": 1, "ifname": "lo", "stats64": {"rx": {"packets": 0}}},
+         {"ifindex": 100, "link_index": 1000, "ifname": "p0", "flags": ["BROADCAST", "UP"], "stats64": {
+             "rx": {"bytes": 3060, "packets": 51, "errors": 0, "dropped": 3, "over_errors": 0, "multicast": 0},
+             "tx": {"bytes": 240, "packets": 4, "errors": 0, "dropped": 2, "carrier_errors": 0, "collisions": 0}}}]
+
+
+def test_counters_of_devices_are_read_from_json() -> None:
+    assert linux.parse_counters(json.dumps(LINKS), ["p0"]) == [PortCounters("p0", 51, 4, 5)]
+
+
+@pytest.mark.parametrize("text", ["", "Cannot open network namespace", "[]", "{}", "[1]", '[{"ifname": "p0"}]', "null"])
+def test_other_output_than_counters_of_devices_fails_the_cell(text: str) -> None:
+    with pytest.raises(CellFailed, match="ip gave something else"):
+        linux.parse_counters(text, ["p0"])
+
+
+def test_a_bridge_joins_the_ports_of_one_wire_and_no_others() -> None:
+    site = site_of(build("loopback", 3, "one-way"), kind="af_packet")
+    joined: dict[str, list[str]] = {}
+    for step in LinuxBridge().wire(site):
+        if isinstance(step, Command) and "master" in step.argv:
+            joined.setdefault(step.argv[-1], []).append(step.argv[step.argv.index("dev") + 1])
+    assert list(joined.values()) == [[site.devices[a], site.devices[b]] for a, b in site.topology.wires]
 
 
 # ---- testpmd -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Port kinds: what a port of the switch is, and what its peer holds of it. Pure.
+
+    vhost-user  a unix socket that the peer owns; frames go through memory that both share
+    af_packet   a pair of network devices (veth(4)), one end the switch's and one the peer's; a program reads and writes
+                its end through AF_PACKET sockets (packet(7)), a switch in the kernel has the device itself
+    af_xdp      the same pair, but programs use AF_XDP sockets (kernel: networking/af_xdp.rst)
+    ring        memory of the generator's own: nothing is between its ports
+
+Devices live in network namespaces of the cell, one of the switch and one of each peer, so that their names collide with
+nobody's, the machine's own services do not speak on them, and all of them go when the namespaces go. (And DPDK's
+af_packet numbers its sockets by process and device, so that two processes of one namespace may collide.) They are made
+before anything is started, alike for every switch. What an end receives is handled on the CPU of whoever holds that end
+(receive packet steering, kernel: networking/scaling.rst), as the interrupts of a NIC would be: so a switch in the kernel
+has a CPU too.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from harness.switches.base import Command, File, Namespace, Step, inside
+from harness.topology import Port
+from harness.traffic import STANDARD_FRAME_BYTES
+
+PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "ring")     # in the order in which "auto" prefers them
+ON_DEVICES = ("af_xdp", "af_packet")
+TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "ethtool": "ethtool", "sysctl": "procps"}  # and their packages
+WITHOUT_HUGEPAGES = ("af_packet", "ring")       # of our programs
+FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the next odd one
+MASK_BITS = 32              # the kernel reads bit masks in groups of so many (lib/bitmap.c)
+
+
+def namespace(folder: str) -> str:
+    """The name of the switch's network namespace, from the cell's folder: of a run's folder vswbench-X and cell c1 it
+    is vswbench-X-c1, by which host.py finds what a killed run left."""
+    return "-".join(PurePosixPath(folder).parts[-2:])
+
+
+def of_peer(name: str, peer: str) -> str:
+    """The network namespace of a peer, where the switch's is `name`."""
+    return f"{name}-{peer}"
+
+
+def unsupported(kind: str, guest: str, frame_max_bytes: int) -> str:
+    """Why guests of this sort, or frames of that size, cannot be had on such ports; empty if they can."""
+    if kind not in ON_DEVICES:
+        return ""
+    if guest == "qemu":
+        return f"VMs have no ports of kind {kind} so far: use process guests"
+    if frame_max_bytes > STANDARD_FRAME_BYTES:
+        return f"DPDK has no frames above {STANDARD_FRAME_BYTES} bytes on ports of kind {kind}: use vhost-user"
+    return ""
+
+
+def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str], cpus: Mapping[str, Sequence[int]],
+          queues: int) -> list[Step]:
+    """Makes the namespaces and both devices of every port. `name` is the switch's namespace; `macs`: of the peers'
+    ends, by port; `cpus`: by device."""
+    found: list[Step] = []
+    for each in (name, *dict.fromkeys(of_peer(name, port.peer) for port in ports)):
+        # the kernel's own frames (RFC 4861: router solicitations and the like) are none of the traffic
+        quiet = Command(inside(each, ("sysctl", "-qe", "-w", "net.ipv6.conf.default.disable_ipv6=1")))
+        found += [Namespace(each), quiet]
+    for mask in dict.fromkeys(map(cpu_groups, cpus.values())):
+        found.append(File(_mask_file(folder, mask), mask + "\n"))
+    alike = ("numtxqueues", str(queues), "numrxqueues", str(queues))
+    for number, port in enumerate(ports):
+        far = of_peer(name, port.peer)
+        found.append(Command(("ip", "-n", name, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number),
+                              *alike, "type", "veth", "peer", "name", port.end, "netns", far, *alike,
+                              "address", macs[port.name])))
+        # gro makes veth poll (NAPI), without which a switch cannot hand it frames by XDP (drivers/net/veth.c)
+        found.append(Command(inside(far, ("ethtool", "-K", port.end, "gro", "on"))))
+        for namespace, device in ((name, port.name), (far, port.end)):
+            found += [_steered(namespace, folder, device, queue, cpus[device]) for queue in range(queues)]
+            found.append(Command(("ip", "-n", namespace, "link", "set", "dev", device, "arp", "off", "up")))
+    return found
+
+
+def _steered(name: str, folder: str, device: str, queue: int, cpus: Sequence[int]) -> Step:
+    # ip-netns(8) mounts the namespace's own /sys, where its devices are
+    return Command(("ip", "netns", "exec", name, "cp", _mask_file(folder, cpu_groups(cpus)),
+                    f"/sys/class/net/{device}/queues/rx-{queue}/rps_cpus"))
+
+
+def _mask_file(folder: str, mask: str) -> str:
+    return str(PurePosixPath(folder) / f"cpus-{mask}")
+
+
+def cpu_groups(cpus: Sequence[int]) -> str:
+    """CPU numbers as the kernel writes bit masks: groups of 32 bits, in hexadecimal, joined by commas."""
+    mask = sum(1 << cpu for cpu in set(cpus))
+    groups = []
+    while mask or not groups:
+        groups.append(mask & ((1 << MASK_BITS) - 1))
+        mask >>= MASK_BITS
+    return ",".join([f"{groups[-1]:x}", *(f"{group:08x}" for group in reversed(groups[:-1]))])

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ovs-userspace: Open vSwitch with its user-space datapath, without DPDK (Documentation/intro/install/userspace.rst).
+
+Over af_packet its main thread forwards, which is pinned to the switch's first CPU; over af_xdp its polling threads do
+(Documentation/intro/install/afxdp.rst).
+"""
+
+from collections.abc import Mapping
+
+from harness.switches.base import Site, cpu_mask
+from harness.switches.ovs import FORWARDING, LOOKUPS, Ovs, lookups
+
+
+class OvsUserspace(Ovs):
+    name = "ovs-userspace"
+    ports = ("af_xdp", "af_packet")
+    hugepages_mib = 0
+    package = "openvswitch-switch"
+    datapath = "netdev"
+    options = {**FORWARDING, **LOOKUPS}
+
+    def config(self, site: Site) -> Mapping[str, str]:
+        return {"pmd-cpu-mask": cpu_mask(site.cores.switch), **lookups(site)}
+
+    def daemon_cpu(self, site: Site) -> int | None:
+        return site.cores.control if site.port_kind == "af_xdp" else site.cores.switch[0]
+
+    def interface(self, site: Site, index: int) -> list[str]:
+        number = f"ofport_request={index + 1}"
+        return ["type=afxdp", f"options:n_rxq={site.queues}", number] if site.port_kind == "af_xdp" else [number]

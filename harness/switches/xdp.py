@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""xdp: a patch panel of one eBPF program (vnf/xdp_patch.bpf.c) at the driver of each port, by XDP_REDIRECT. Between
+virtual devices it runs wherever a frame is sent, so on the CPU of the sender, and the switch's own has nothing to do.
+"""
+
+from collections.abc import Mapping
+
+from harness.cost import Cycles
+from harness.schema import Field
+from harness.switches import linux
+from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
+
+PROGRAM = "xdp_patch.bpf.o"
+
+
+class Xdp:
+    name = "xdp"
+    ports = ("af_xdp", "af_packet")
+    hugepages_mib = 0
+    options: Mapping[str, Field] = {}
+    built = (PROGRAM,)
+
+    def check(self, prefix: str) -> Check:
+        return linux.check(prefix, "ip")
+
+    def launch(self, site: Site) -> list[Step]:
+        return []
+
+    def wire(self, site: Site) -> list[Step]:
+        ip = (f"{site.prefix}/sbin/ip", "-n", site.namespace)
+        what = ("xdpdrv", "object", f"{site.build}/{PROGRAM}", "section", "xdp")
+        return [Command((*ip, "link", "set", "dev", device, *what)) for device in site.devices]
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None
+
+    def counters(self, site: Site, output: Output) -> list[PortCounters]:
+        return linux.counters(site, output)
