@@ -11,7 +11,7 @@
 #   make calibrate  what this machine and our own programs can do (1 to 2 minutes; make bench does a short one)
 #   make bench-core             set up what is missing, measure our generator and meter against their bars (as root)
 #   make bench-core FIGURES="1 4" ROUNDS=9
-#   make bench-guests           the same of guests: boot, image, chains (as root)
+#   make bench-guests           the same of guests: boot, image, chains, nfs (as root)
 #   make setup      only set up;  make clean: remove what was built (results are kept)
 
 SUITE ?= quick

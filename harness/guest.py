@@ -26,6 +26,7 @@ class RunningPeer:
     def __init__(self, peer: Peer, log_folder: Path, stack: ExitStack) -> None:
         self.peer = peer
         self.channel: Channel | None = None
+        self.tsc_hz = 0.0           # as its program measured it; a VM has the host's
         self._stack = stack
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
@@ -53,7 +54,7 @@ class RunningPeer:
             self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self.process.check_alive,
                                    str(self.process.log))
         assert self.channel
-        self.channel.event("ready", PROGRAM_READY_S)
+        self.tsc_hz = float(self.channel.event("ready", PROGRAM_READY_S)["tsc_hz"])
 
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import machine, programs, qemu, topology, traffic, virtio
+from harness import machine, nfs, programs, qemu, topology, traffic, virtio
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
@@ -39,7 +39,7 @@ class Cell:
     switch: SwitchEntry
     topology: Topology
     guest: str              # "none", "process" or "qemu"
-    nf: str                 # empty where no nf is in the path
+    nf: str                 # empty where no nf is in the path; "a+b": a chain of unlike ones
     direction: str
     port_kind: str
     frame_bytes: int        # of a genome the mean, rounded; where a file is replayed that of the probes
@@ -49,6 +49,8 @@ class Cell:
     unsupported: str = ""   # why this switch cannot do it; empty if it can
     traffic: Traffic | None = None
     repeat: Repeat = Repeat()
+    idle: str = "auto"      # what an nf does without packets
+    nf_arguments: tuple[tuple[str, str], ...] = ()
     virtio: Virtio = Virtio()
     machine: Machine = Machine()
 
@@ -59,7 +61,7 @@ class Cell:
 
     @property
     def chain_length(self) -> int:
-        """Number of nfs in the path; 0 for p2p, p2v and v2v."""
+        """Number of nfs in the chain; 0 where there is no loopback."""
         return self.topology.chain_length
 
     @property
@@ -91,11 +93,13 @@ class Cell:
     @property
     def title(self) -> str:
         """For people."""
-        parts = [self.topology.name, self.direction]
+        parts = [self.topology.name, topology.way(self.topology.name, self.direction)]
         if self.guest != "none":
             parts.append(f"{self.guest} guest")
         if self.chain_length:
-            parts.append(f"{self.chain_length} x {self.nf}")
+            parts.append(nfs.chain_text(self.chain_length, self.nf))
+        if self.idle != "auto":
+            parts.append(f"idle {self.idle}")
         if not self.replays:
             parts.append(f"{self.frame_bytes} B")
         if self.flows != 1:
@@ -192,21 +196,23 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
 def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]:
     """The cells of a scenario without a switch; keys that a topology has no use for are taken out, once."""
     m = scenario.matrix
-    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind")
+    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind", "idle")
     kinds = [Virtio(*values) for values in itertools.product(*(m[key] for key in virtio.MATRIX))]
     mean = scenario.traffic.mean_frame_bytes if scenario.traffic else None
     sizes = m["frame_bytes"] if mean is None else (mean,)
     seen = set()
-    points = itertools.product(*(m[key] for key in keys), sizes, kinds)
-    for name, direction, guest, nf, chain, flows, kind, size, ports in points:
+    for point in itertools.product(*(m[key] for key in keys), sizes, kinds):
+        name, direction, guest, nf, chain, flows, kind, idle, size, ports = point
         if name != "loopback":
-            nf, chain = "", 0
+            nf, chain = topology.REFLECTOR if name in topology.ROUND_TRIPS else "", 0
+            idle = "auto"
+        chain = (len(nfs.chain(nf)) if name == "loopback" else 0) or chain
         if name == "p2p":
             guest = "none"
         elif guest == "none":
             continue
         ports = ports.of_a_ring_port if kind == "ring" else ports
-        if (key := (name, direction, guest, nf, chain, flows, kind, size, ports)) in seen:
+        if (key := (name, direction, guest, nf, chain, flows, kind, idle, size, ports)) in seen:
             continue
         seen.add(key)
         try:
@@ -219,7 +225,8 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         except BadInput as why:
             raise BadInput(f"{bed.source}: [cores]: {why}") from None
         yield Cell("", scenario.name, SwitchEntry("", "", ""), topo, guest, nf, direction, kind, size, flows,
-                   scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat, virtio=ports,
+                   scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat, idle=idle,
+                   nf_arguments=scenario.nf_arguments if nf else (), virtio=ports,
                    machine=scenario.machine if guest == "qemu" else Machine())
 
 
@@ -227,12 +234,18 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts = [cell.scenario, cell.topology.name, cell.direction]
     parts += [] if cell.guest == "none" else [cell.guest]
     parts += [f"{cell.chain_length}{cell.nf}"] if cell.chain_length else []
+    parts += [] if cell.idle == "auto" else [f"idle-{cell.idle}"]
     parts += [] if cell.replays else [f"{cell.frame_bytes}B", f"{cell.flows}f"]
     parts += [cell.port_kind, *([cell.variant] if cell.variant else [])]
     parts += [*([cell.traffic.label] if cell.traffic else []), entry.name]
     mine = replace(cell, id=".".join(parts), switch=entry)
-    if why := traffic.unsupported(cell.traffic, cell.topology.one_holds_both_ends):
+    if why := traffic.unsupported(cell.traffic, cell.topology):
         return replace(mine, unsupported=why)
+    if cell.idle == "interrupt" and cell.virtio.queues > 1:
+        return replace(mine, unsupported="idle = \"interrupt\" waits on one queue pair a port: take another idle")
+    if cell.idle == "interrupt" and cell.guest == "qemu":
+        return replace(mine, unsupported="a VM's NIC has no receive interrupts under uio_pci_generic: take "
+                       "another idle")
     driver = _driver(entry)
     if cell.port_kind not in driver.ports:
         why = f"{driver.name} has no ports of kind {cell.port_kind} (it can do {', '.join(driver.ports)})"
@@ -312,10 +325,24 @@ def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
     return [(_socket(cell, folder, port), programs.mac(peer, port.peer_port)) for port in ports]
 
 
+def _nf(cell: Cell, name: str) -> str:
+    """The nf of a guest with its argument."""
+    if not cell.nf or name == GENERATOR:
+        return ""
+    return nfs.of_guest(cell.nf, cell.nf_arguments, 1 + [g.name for g in cell.topology.guests].index(name))
+
+
+def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
+    """What a peer does without packets: an nf what the scenario says; else it gives way where it shares a CPU."""
+    if role == "vnf" and cell.idle != "auto":
+        return cell.idle
+    return shared if cell.cores.shares(name) else "busy"
+
+
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
-    idle = "yield" if cell.cores.shares(name) else "busy"
+    idle = _idle(cell, name, role, "yield")
     ring_size, queues = _ring_size(cell, bed), cell.virtio.queues
-    options = programs.own(role, cell.nf, idle, ring_size, cell.frame_max_bytes, queues)
+    options = programs.own(role, _nf(cell, name), idle, ring_size, cell.frame_max_bytes, queues)
     mib = programs.process_mib(cell.frame_max_bytes, queues)
     cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
@@ -353,8 +380,8 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
         page_mib=machine.PAGES[cell.machine.hugepages], offloads=cell.machine.offloads,
         own=_own_image(cell, image, folder, guest.name))
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
-    idle = "sleep" if cores.shares(guest.name) else "busy"
-    own = programs.own(guest.role, cell.nf, idle, ring_size, cell.frame_max_bytes, kind.queues)
+    idle = _idle(cell, guest.name, guest.role, "sleep")
+    own = programs.own(guest.role, _nf(cell, guest.name), idle, ring_size, cell.frame_max_bytes, kind.queues)
     return Peer(guest.name, guest.role, (guest.role, *programs.guest_eal(), *own), (), _made(cell, ends), vm)
 
 

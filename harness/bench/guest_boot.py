@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figure 2 of the guests: from the start of QEMU to the guest's own word that it is ready, for one VM and for five at
+"""Figure 3 of `bench guests`: from the start of QEMU to the guest's own word that it is ready, for one VM and for five at
 once, with two vhost-user NICs each, as in a chain; and what a VM takes of the host's memory.
 
 The other end of the NICs is dpdk-testpmd that forwards nothing: it answers, and leaves the CPUs to the VMs.
@@ -18,7 +18,7 @@ from harness.guest import RunningPeer
 from harness.plan import Peer
 from harness.proc import Process
 
-NUMBER = 2
+NUMBER = 3
 MANY = 5
 SWITCH_MIB = 256
 MIB = MANY * 384 + SWITCH_MIB

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from harness.cores import CorePlan
+from harness.cost import Cycles
 from harness.schema import Field
 from harness.topology import Topology
 from harness.traffic import ETHERNET_BYTES, FCS_BYTES, STANDARD_FRAME_BYTES
@@ -120,7 +121,8 @@ class Driver(Protocol):
 
     `options` are what people may set of it, with defaults (options.py); Site.options has them.
     `hugepages_mib` is what it takes of hugepages. check() may run `--version` of its binary and nothing else.
-    launch() and wire() raise Unsupported where the switch cannot do a topology.
+    launch() and wire() raise Unsupported where the switch cannot do a topology. counters() and cycles() ask the running
+    switch, and raise CellFailed if it answers something else; cycles() is None where a switch cannot tell.
     """
 
     name: str
@@ -135,6 +137,8 @@ class Driver(Protocol):
     def wire(self, site: Site) -> list[Step]: ...
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]: ...
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None: ...
 
 
 def said_by(argv: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topolo
 import shutil
 
 from harness import telemetry
+from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
 from harness.schema import Field
 from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
@@ -55,6 +56,9 @@ class Testpmd:
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return [self._port(site, index) for index in range(len(site.topology.ports))]
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None     # it counts them if told to (record-core-cycles), but tells them at its prompt only
 
     def _port(self, site: Site, index: int) -> PortCounters:
         socket = site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2")

@@ -47,7 +47,7 @@ for _ in range(2):
 q = json.loads(host.makefile().readline())
 {program}
 say(id=q["id"], ok=True, pid=2)
-say(event="ready")
+say(event="ready", tsc_hz=2e9)
 time.sleep(60)
 """
 

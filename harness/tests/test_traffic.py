@@ -320,6 +320,8 @@ BAD = [
     ("a replay without a file", "[traffic.replay]\nloop = true", ["[traffic.replay]", "'file'", "missing"]),
     ("a file there is not", '[traffic.replay]\nfile = "no.pcap"', ["[traffic.replay]", "'no.pcap'", "no such file"]),
     ("a speed of a rate", '[traffic.replay]\nfile = "a.pcap"\ntiming = "rate"\nspeed = 2.0', ["'speed'", "original"]),
+    ("its own times where a load must saturate",
+     '[search]\nkind = "fixed"\n[telemetry]\ntrials = 1\n[traffic.replay]\nfile = "a.pcap"', ["[telemetry]", "saturates"]),
     ("its own times in a search for rates", '[traffic.replay]\nfile = "a.pcap"', ["'kind'", "fixed", "timing"]),
     ("headers of a file", 'vlan = 5\n[traffic.replay]\nfile = "a.pcap"', ["'vlan'", "[traffic.replay]"]),
     ("rates in a search for rates", "seed = 2\n[search]\nrate_pps = 5", ["'rate_pps'", "fixed"]),
@@ -383,5 +385,5 @@ def test_every_trial_and_direction_is_another_sample(tmp_path: Path) -> None:
     one = SimpleNamespace(cell=cell, _measured=0)
     seeds = set()
     for one._measured in range(1, 4):
-        seeds.add(testbed.Testbed._stream(one, cell.topology.flows[0], Request("x", 1e3, 1.0), True)["seed"])
+        seeds.add(testbed.Testbed._stream(one, cell.topology.flows[0], Request("x", 1e3, 1.0), "generator")["seed"])
     assert len(seeds) == 3
