@@ -21,6 +21,9 @@ SSH_S = {"kvm": 120.0, "tcg": 600.0}    # from the start of QEMU until somebody 
 COPY_S = 120.0
 TRY_S = 30.0                    # of one try to log in
 PAUSE_S = 1.0
+# until then cloud-init takes the CPU, and may start ssh again
+DONE = ("! command -v cloud-init >/dev/null || test -e /run/cloud-init/result.json || "
+        "{ echo cloud-init is not done >&2; false; }")
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,11 @@ def prepare(name: str, own: OwnImage, log: Path) -> None:
 
 def move_in(name: str, own: OwnImage, accel: str, hugepages: int, macs: Sequence[str], vm: Process, log: Path,
             stack: ExitStack) -> Process:
-    """Wait for ssh, copy our programs in, start init. Gives the ssh session that it runs in, whose end is its end."""
+    """Wait for ssh and for the end of cloud-init, copy our programs in, start init. Gives the ssh session that it runs in, whose end is its end."""
     said = [""]
 
     def let_in() -> bool:
-        said[0] = _said(own.ssh("true"))
+        said[0] = _said(own.ssh(DONE))
         return said[0] == ""
 
     try:
