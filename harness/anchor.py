@@ -3,9 +3,9 @@
 
 The anchor (blocks.py) is the generator alone. Its own values in a run give a band: their median, and around it three
 standard deviations as the median absolute deviation estimates them, which a few bad blocks cannot stretch. A block
-whose anchor lies outside was measured while the machine was another one: it is suspect, and is measured again, for its anchor
-only and never for what was measured in it. What was measured again counts instead of the suspect block, which stays in
-the data. This decision is one of the run and of all its readers.
+whose anchor lies outside was measured while the machine was another one: it is suspect, and is measured again, for its
+anchor only and never for what was measured in it. What was measured again counts instead of the suspect block, which
+stays in the data. This decision is one of the run and of all its readers.
 """
 
 import statistics

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A VM with an image of the person's own: any qcow2 or raw image that boots by itself, has ssh and reads cloud-init's NoCloud
-seed. What is written goes into an unlinked overlay, so the image stays as it is.
+"""A VM with an image of the person's own: any qcow2 or raw image that boots by itself, has ssh and reads cloud-init's
+NoCloud seed. What is written goes into an unlinked overlay, so the image stays as it is.
 
 The seed names a key pair that is made for the cell and ends with it. Over ssh our programs are copied in and init is
 started (vnf/guest/inimage.h); from there on the guest is as our own: the control channel is a virtio-serial port.
@@ -83,7 +83,8 @@ def prepare(name: str, own: OwnImage, log: Path) -> None:
 
 def move_in(name: str, own: OwnImage, accel: str, hugepages: int, macs: Sequence[str], vm: Process, log: Path,
             stack: ExitStack) -> Process:
-    """Wait for ssh and for the end of cloud-init, copy our programs in, start init. Gives the ssh session that it runs in, whose end is its end."""
+    """Wait for ssh and for the end of cloud-init, copy our programs in, start init. Gives the ssh session that it
+    runs in, whose end is its end."""
     said = [""]
 
     def let_in() -> bool:

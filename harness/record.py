@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, ledger.csv, nfs.csv,
-blocks.csv, run.json, logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of
-a cell in blocks.csv comes last: what has none there was not finished, and is measured again when the run is continued
-(resume.py).
+blocks.csv, run.json, logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it
+measured. The row of a cell in blocks.csv comes last: what has none there was not finished, and is measured again when
+the run is continued (resume.py).
 """
 
 import csv

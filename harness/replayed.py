@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files that the cells of a run replay. run.json holds the name, place and hash of each; a bundle holds the file
-itself, in the folder replayed/ of the run under its hash. Whoever measures the run again finds it there, or where it was, and
-uses it only if the hash is still the same: so a bundle of somebody else can name no file of this machine but one that
-it knows already.
+itself, in the folder replayed/ of the run under its hash. Whoever measures the run again finds it there, or where it
+was, and uses it only if the hash is still the same: so a bundle of somebody else can name no file of this machine but
+one that it knows already.
 """
 
 import re

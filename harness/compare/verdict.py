@@ -26,7 +26,7 @@ from harness.results import Value, width_ratio
 # versions are equal (`make bench-search`).
 MARGIN = 0.02
 BLOCKS = 14                 # the fewest that meet figure 2 of `make bench-search`
-CAPPING = ("lower_bound", "generator_limited", "capped", "not_saturated")    # flags: the tester, not the switch, set the value
+CAPPING = ("lower_bound", "generator_limited", "capped", "not_saturated")    # flags: not the switch set the value
 MORE_MAX = 1000             # above this the number of further blocks is no help
 FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE, CAPPED = "faster", "slower", "equivalent", "inconclusive", "capped"
 BOOTSTRAPS, BOOTSTRAP_SEED = 9999, 1

@@ -150,7 +150,8 @@ def linear(low: float, high: float, most: int = 6, grid: bool = True) -> Axis:
 
 
 def logarithmic(low: float, high: float, text: Any = None) -> Axis:
-    """A logarithmic axis over whole decades that hold low and high, a tic at each (or at every second, third ... from 1 on)."""
+    """A logarithmic axis over whole decades that hold low and high, a tic at each (or at every second,
+    third ... from 1 on)."""
     first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
     last = max(last, first + 1)
     every = math.ceil((last - first) / 6)

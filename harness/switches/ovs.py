@@ -18,9 +18,9 @@ from harness.switches.base import (Await, Check, Command, File, Namespace, Outpu
 
 BRIDGE = "br0"
 COMMAND_TIMEOUT_S = 20
-# What decides where a frame goes: `patch`: its port alone; `learning`: MAC addresses (the action NORMAL), each wire
-# of several in a VLAN of its own, so that chains have no loop; `openflow`: the first that matches of `rules` rules with `masks`
-# different masks, of which the last matches all.
+# What decides where a frame goes: `patch`: its port alone; `learning`: MAC addresses (the action NORMAL), each wire of
+# several in a VLAN of its own, so that chains have no loop; `openflow`: the first that matches of `rules` rules with
+# `masks` different masks, of which the last matches all.
 FORWARDING: Mapping[str, Field] = {"forwarding": Field(str, "patch", choices=("patch", "learning", "openflow")),
                                    "rules": Field(int, 1000, low=1, high=100_000),
                                    "masks": Field(int, 1, low=1, high=16)}
