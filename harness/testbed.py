@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import traffic, trial
 from harness.channel import Channel
+from harness.errors import CellFailed
 from harness.guest import RunningPeer
 from harness.plan import Cell, Setup
 from harness.proc import Process, run_command, wait_until
@@ -88,7 +89,9 @@ class Testbed:
         if isinstance(step, File):
             Path(step.path).write_text(step.text)
         elif isinstance(step, Command):
-            run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            said = run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            if step.says is not None and said.strip() != step.says:
+                raise CellFailed(f"command said {said.strip()!r:.200} instead of {step.says!r}: {' '.join(step.argv)}")
         elif isinstance(step, Await):
             wait_until(Path(step.path).exists, SOCKET_S, f"socket {step.path}", self._processes())
         else:

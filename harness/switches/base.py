@@ -26,10 +26,12 @@ class File:
 
 @dataclass(frozen=True)
 class Command:
-    """Run to the end; anything but exit status 0 fails the cell."""
+    """Run to the end; anything but exit status 0 fails the cell. So does another output than `says` (without the space
+    around it), for tools whose exit status is 0 whatever happened."""
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
+    says: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,17 @@ def said_by(argv: Sequence[str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout + done.stderr
+
+
+def prefix_variable(name: str) -> str:
+    """The environment variable that says where this switch is installed."""
+    return f"VSWBENCH_{name.upper().replace('-', '_')}_PREFIX"
+
+
+def build_it_yourself(name: str, binary: str) -> str:
+    """What is missing, and the cure, of a switch that Debian has no package of."""
+    return (f"{binary} is not there: build {name} from its sources, and say where it is installed with "
+            f"--switch {name}={name}@PREFIX or {prefix_variable(name)}=PREFIX")
 
 
 def cpu_mask(cpus: Sequence[int]) -> str:

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""fastclick: FastClick, with a DPDK device at both ends of every wire and nothing in between. Its configuration is
+written into the run's folder; it is asked through its ControlSocket there.
+
+Ports are clients of our peers (net_vhost, client=1), as testpmd's are.
+"""
+
+import os
+import socket
+from typing import BinaryIO, cast
+
+from harness.errors import CellFailed
+from harness.switches.base import Check, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself, said_by
+
+MEMORY_MIB = 256
+BUFFERS = 32768 - 1             # a power of two less one is what fits a mempool best
+HEADROOM_BYTES = 128            # RTE_PKTMBUF_HEADROOM
+ANNOTATION_BYTES = 64           # DPDK_ANNO_SIZE, which FastClick keeps in the buffer
+TIMEOUT_S = 5.0
+
+
+class FastClick:
+    name = "fastclick"
+    ports = ("vhost-user",)
+    hugepages_mib = MEMORY_MIB
+
+    def check(self, prefix: str) -> Check:
+        binary = _binary(prefix)
+        if not os.path.exists(binary):
+            return Check("", build_it_yourself(self.name, binary))
+        said = said_by([binary, "--version"])       # "click (Click) 2.1"
+        if not said.startswith("click (Click) "):
+            return Check("", f"{binary} does not run, or is no Click: try it with --version")
+        if "--dpdk" not in said_by([binary, "--help"]):
+            return Check("", f"{binary} was built without DPDK")
+        return Check(said.split()[2], "", (binary,))
+
+    def launch(self, site: Site) -> list[Step]:
+        # no lcore for control: EAL's own threads stay on the CPUs that the process was started on
+        lcores = ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch))
+        argv = [_binary(site.prefix), "--dpdk", "--lcores", lcores, "--in-memory", "--single-file-segments", "--no-pci",
+                "--no-telemetry", "-m", str(MEMORY_MIB), "--file-prefix", site.file_prefix]
+        for index, path in enumerate(site.sockets):
+            argv += ["--vdev", f"net_vhost{index},iface={path},client=1,queues={site.queues}"]
+        config = site.path("patch.click")
+        return [File(config, configuration(site)),
+                Spawn("fastclick", (*argv, "--", config), env=(("RUNTIME_DIRECTORY", site.folder),),
+                      ready=_control(site))]
+
+    def wire(self, site: Site) -> list[Step]:
+        return []
+
+    def counters(self, site: Site, output: Output) -> list[PortCounters]:
+        asked = [f"{handler}{i}.{what}" for i in range(len(site.sockets))
+                 for handler, what in (("rx", "count"), ("tx", "count"), ("tx", "dropped"))]
+        counts = iter(read_handlers(_control(site), asked))
+        return [PortCounters(port.name, next(counts), next(counts), next(counts)) for port in site.topology.ports]
+
+
+def configuration(site: Site) -> str:
+    """The .click file: no address, no table."""
+    queues, ring = f"N_QUEUES {site.queues}", f"NDESC {site.ring_size}"
+    size = HEADROOM_BYTES + ANNOTATION_BYTES + (-(-site.frame_max_bytes // 64) * 64 if site.jumbo else 2048)
+    mtu = f", MTU {site.mtu}" if site.jumbo else ""
+    lines = [f"DPDKInfo(NB_MBUF {BUFFERS // 2 if site.jumbo else BUFFERS}, MBUF_SIZE {size});",
+             f"ControlSocket(UNIX, {_control(site)}, READONLY true);"]
+    for i in range(len(site.sockets)):
+        lines += [f"rx{i} :: FromDPDKDevice({i}, {queues}, {ring}, PROMISC true{mtu});",
+                  # what a full peer does not take is lost, as in every other switch, instead of waited for
+                  f"tx{i} :: ToDPDKDevice({i}, {queues}, {ring}, BLOCKING false);"]
+    for a, b in site.topology.wires:
+        lines += [f"rx{a} -> tx{b};", f"rx{b} -> tx{a};"]
+    return "\n".join(lines) + "\n"
+
+
+def read_handlers(path: str, handlers: list[str]) -> list[int]:
+    """The numbers behind these read handlers, asked of a ControlSocket (its protocol 1.3: elements/userlevel/
+    controlsocket.hh). CellFailed if one does not answer with a number."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(path)
+            with cast(BinaryIO, connection.makefile("rwb")) as stream:
+                if not stream.readline().startswith(b"Click::ControlSocket/1."):
+                    raise ValueError("it is no ControlSocket of protocol 1")
+                return [_read(stream, handler) for handler in handlers]
+    except (OSError, ValueError) as error:
+        raise CellFailed(f"FastClick's control socket {path}: {error}") from None
+
+
+def _read(stream: BinaryIO, handler: str) -> int:
+    stream.write(f"READ {handler}\r\n".encode())
+    stream.flush()
+    while (said := stream.readline())[3:4] == b"-":       # lines of one message, all but the last
+        pass
+    if not said.startswith(b"200 "):
+        raise ValueError(f"{handler}: {said.decode(errors='replace').strip() or 'it said no more'}")
+    word, _, length = stream.readline().partition(b" ")
+    if word != b"DATA":
+        raise ValueError(f"{handler}: no DATA in the answer")
+    return int(stream.read(int(length)))
+
+
+def _binary(prefix: str) -> str:
+    return f"{prefix}/bin/click"
+
+
+def _control(site: Site) -> str:
+    return site.path("control")

@@ -1,0 +1,60 @@
+-- SPDX-License-Identifier: BSD-3-Clause
+-- A patch panel of vhost-user apps, run by `snabb snsh`. snabb.py writes `sockets`, `ways` and `ready` in front of it.
+-- Needs Snabb 2024.08 or one with the same names in core.memory, apps.vhost.vhost_user and lib.virtio.net_device.
+
+local ffi = require("ffi")
+local S = require("syscall")
+local app = require("core.app")
+local config = require("core.config")
+local memory = require("core.memory")
+local timer = require("core.timer")
+local VhostUser = require("apps.vhost.vhost_user").VhostUser
+
+-- Hugepages without a name, instead of files in a hugetlbfs mounted at /var/run/snabb, which a killed Snabb leaves
+-- behind. Only NICs need physical addresses; all else is content with this tag in an address (core/memory.lua).
+local DMA_TAG = 0x500000000000ULL
+local pages = 0
+function memory.allocate_huge_page (size)
+   local at = ffi.cast("void *", DMA_TAG + pages * size)
+   local page, why = S.mmap(at, size, "read, write", "private, anonymous, hugetlb, fixed", -1, 0)
+   assert(page, "no hugepage is free: " .. tostring(why))
+   pages = pages + 1
+   return page
+end
+function memory.reserve_new_page ()
+   error("no hugepage is free, and the number of the machine's is not for a switch to raise")
+end
+
+-- No cache of features in /tmp: every run is a new one.
+function VhostUser:update_features (features)
+   return features
+end
+
+-- Without VIRTIO_F_VERSION_1, which Snabb does not offer, a driver need not acknowledge features (virtio 1.1, 3.1.1 and
+-- 3.1.2), and DPDK's virtio-user does not. These are the ones that both ends have, and QEMU sets its own.
+local FEATURES = 0x18008000     -- VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_ANY_LAYOUT, VIRTIO_RING_F_INDIRECT_DESC
+
+local c = config.new()
+for i, socket in ipairs(sockets) do
+   config.app(c, "port" .. i - 1, VhostUser, {socket_path = socket, is_server = false})
+end
+for _, way in ipairs(ways) do
+   config.link(c, ("port%d.tx -> port%d.rx"):format(way[1], way[2]))
+end
+app.configure(c)
+for i = 1, #sockets do
+   app.app_table["port" .. i - 1].dev:set_features(FEATURES)
+end
+
+local function tell_when_connected ()
+   for i = 1, #sockets do
+      if not app.app_table["port" .. i - 1].connected then return end
+   end
+   if not S.stat(ready) then
+      assert(io.open(ready, "w")):close()
+   end
+end
+timer.activate(timer.new("ready", tell_when_connected, 1e7, "repeating"))
+
+app.busywait = true     -- as every switch here polls
+app.main()

@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Drivers of switches that Debian has no package of: VPP, FastClick, Snabb. What they write, read and refuse, without
+the switch; and short real runs of those that VSWBENCH_NAME_PREFIX (or /usr) has.
+"""
+
+import csv
+import os
+import re
+import socket
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import bed, host, run
+from harness.cores import assign
+from harness.errors import CannotRun, CellFailed, Unsupported
+from harness.switches import fastclick, find, vpp
+from harness.switches.base import Await, Command, File, PortCounters, Site, Spawn, prefix_variable
+from harness.switches.fastclick import FastClick
+from harness.switches.snabb import Snabb
+from harness.switches.vpp import Vpp
+from harness.tests.support import FOLDER, executable, processes_of, vswbench, write
+from harness.topology import Topology, build
+
+BUILT = (Vpp(), FastClick(), Snabb())
+every_built = pytest.mark.parametrize("driver", BUILT, ids=lambda d: d.name)
+P2P = build("p2p", 0, "two-way")
+CHAIN = build("loopback", 3, "two-way")
+
+
+def site_of(topology: Topology, folder: str = FOLDER, *, switch_cpus: int = 1, **more: Any) -> Site:
+    sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
+    cores = assign(range(8), switch_cpus, ["generator"])
+    return replace(Site(f"{folder}/switch", sockets, topology, cores, "/opt/switch", 512, "vsw-0-switch"), **more)
+
+
+def both_ways(topology: Topology) -> set[tuple[int, int]]:
+    return {*topology.wires, *((b, a) for a, b in topology.wires)}
+
+
+def text_of(steps: Any) -> str:
+    [file] = [step for step in steps if isinstance(step, File)]
+    return str(file.text)
+
+
+# ---- where they are ------------------------------------------------------------------------------------------------
+
+def test_the_environment_says_where_a_switch_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VSWBENCH_VPP_PREFIX", "/opt/vpp-24.02")
+    monkeypatch.setenv("VSWBENCH_OVS_DPDK_PREFIX", "/opt/ovs")
+    monkeypatch.setenv("VSWBENCH_SNABB_PREFIX", "")
+    assert {s.name: s.prefix for s in bed.load(None).switches} >= {"vpp": "/opt/vpp-24.02", "ovs-dpdk": "/opt/ovs"}
+    assert "snabb" not in {s.name for s in bed.load(None).switches}
+    testbed = write(tmp_path / "t.toml", 'name = "t"\n[switch.vpp]\ndriver = "vpp"\nprefix = "/opt/mine"\n')
+    assert [s.prefix for s in bed.load(testbed).switches if s.name == "vpp"] == ["/opt/mine"]
+
+
+@every_built
+def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: Any, tmp_path: Path) -> None:
+    missing = driver.check(str(tmp_path)).missing
+    assert str(tmp_path) in missing and f"{driver.name}@PREFIX" in missing and prefix_variable(driver.name) in missing
+
+
+SAYS = {"vpp": "vpp v23.06-release built by root on host at 2026-11-21T17:20:00", "snabb": "snabb 2024.08 (v2024.08)",
+        "fastclick": "click (Click) 2.1"}
+HEARD = {"vpp": "23.06-release", "snabb": "2024.08", "fastclick": "2.1"}
+
+
+def fake(driver: Any, prefix: Path, says: str) -> Path:
+    """An installation whose main binary runs this script."""
+    for tool in ("vppctl", "vpp_get_stats"):
+        executable(prefix / "bin" / tool, "#!/bin/sh\n")
+    return executable(prefix / "bin" / {"fastclick": "click"}.get(driver.name, driver.name), says)
+
+
+@every_built
+def test_a_switch_tells_its_version(driver: Any, tmp_path: Path) -> None:
+    binary = fake(driver, tmp_path, f"#!/bin/sh\n[ $1 = --help ] && echo '  --dpdk DPDK_ARGS --  ...' && exit\n"
+                                    f"echo '{SAYS[driver.name]}'\n")
+    check = driver.check(str(tmp_path))
+    assert (check.version, check.missing, check.files) == (HEARD[driver.name], "", (str(binary),))
+
+
+@every_built
+@pytest.mark.parametrize("script", ["", "#!/bin/sh\nkill -SEGV $$\n", "#!/nowhere/sh\n", "#!/bin/sh\necho hello\n",
+                                    "#!/bin/sh\nprintf '\\377\\376'\n"])
+def test_a_strange_binary_is_missing_and_no_exception(driver: Any, script: str, tmp_path: Path) -> None:
+    assert str(fake(driver, tmp_path, script)) in driver.check(str(tmp_path)).missing
+
+
+def test_a_click_without_dpdk_is_not_enough(tmp_path: Path) -> None:
+    fake(FastClick(), tmp_path, "#!/bin/sh\necho 'click (Click) 2.1'\n")
+    assert "DPDK" in FastClick().check(str(tmp_path)).missing
+
+
+# ---- vpp -----------------------------------------------------------------------------------------------------------
+
+# vpp_get_stats socket-name ... dump ^/if/names$ ^/if/rx$ ^/if/tx$ ^/if/drops$, of VPP 23.06 with one worker
+VPP_STATS = """[0]: local0 /if/names
+[1]: VirtualEthernet0/0/0 /if/names
+[2]: VirtualEthernet0/0/1 /if/names
+[0 @ 0]: 0 packets /if/drops
+[1 @ 0]: 0 packets /if/drops
+[2 @ 0]: 2 packets /if/drops
+[0 @ 1]: 0 packets /if/drops
+[1 @ 1]: 5 packets /if/drops
+[2 @ 1]: 0 packets /if/drops
+[0 @ 0]: 0 packets, 0 bytes /if/rx
+[1 @ 0]: 0 packets, 0 bytes /if/rx
+[2 @ 0]: 0 packets, 0 bytes /if/rx
+[0 @ 1]: 0 packets, 0 bytes /if/rx
+[1 @ 1]: 1000 packets, 60000 bytes /if/rx
+[2 @ 1]: 20 packets, 1200 bytes /if/rx
+[0 @ 0]: 0 packets, 0 bytes /if/tx
+[1 @ 0]: 0 packets, 0 bytes /if/tx
+[2 @ 0]: 0 packets, 0 bytes /if/tx
+[0 @ 1]: 0 packets, 0 bytes /if/tx
+[1 @ 1]: 20 packets, 1200 bytes /if/tx
+[2 @ 1]: 1000 packets, 60000 bytes /if/tx
+"""
+
+
+def test_counters_of_a_real_vpp_are_read_and_summed_over_threads() -> None:
+    assert vpp.parse_counters(VPP_STATS, ["p0", "p1"]) == [PortCounters("p0", 1000, 20, 5),
+                                                           PortCounters("p1", 20, 1000, 2)]
+
+
+@pytest.mark.parametrize("text", ["", "Couldn't connect to vpp, does /run/x exist?",
+                                  VPP_STATS.replace("/if/drops", "/if/lost"),
+                                  VPP_STATS.replace("VirtualEthernet0/0/1", "VirtualEthernet0/0/7")])
+def test_statistics_of_another_kind_fail_the_cell_and_not_the_run(text: str) -> None:
+    with pytest.raises(CellFailed, match="vpp_get_stats"):
+        vpp.parse_counters(text, ["p0", "p1"])
+
+
+def test_vpp_joins_both_ends_of_every_wire_once_its_ports_are_there() -> None:
+    site = site_of(CHAIN)
+    there: list[str] = []
+    ports: list[str] = []
+    joined = set()
+    for step in Vpp().wire(site):
+        if isinstance(step, Await):
+            there.append(step.path)
+            continue
+        assert isinstance(step, Command)
+        command = step.argv[3:]
+        if command[:3] == ("create", "vhost-user", "socket"):
+            assert command[3] == there[-1] and "server" not in command and step.says
+            ports.append(step.says)
+        elif command[:3] == ("set", "interface", "state"):
+            assert command[3:] == (ports[-1], "up") and step.says == ""
+        else:
+            assert command[:4] == ("set", "interface", "l2", "xconnect") and step.says == ""
+            joined.add((ports.index(command[4]), ports.index(command[5])))
+    assert tuple(there) == site.sockets and joined == both_ways(CHAIN)
+
+
+def test_vpp_is_told_its_cpus_and_loads_the_vhost_plugin_only() -> None:
+    site = site_of(P2P, switch_cpus=2)
+    text = text_of(Vpp().launch(site))
+    assert "main-core 0 corelist-workers 6,7 " in text
+    assert re.findall(r"plugin (\S+) \{ enable", text) == ["vhost_plugin.so"]
+    assert text.count("{") == text.count("}")
+
+
+# ---- fastclick -----------------------------------------------------------------------------------------------------
+
+def test_fastclick_joins_both_ends_of_every_wire() -> None:
+    text = text_of(FastClick().launch(site_of(CHAIN)))
+    devices = {name: int(port) for name, port in re.findall(r"^(\w+) :: \w+DPDKDevice\((\d+),", text, re.MULTILINE)}
+    joined = re.findall(r"^(\w+) -> (\w+);", text, re.MULTILINE)
+    assert {(devices[rx], devices[tx]) for rx, tx in joined} == both_ways(CHAIN)
+    assert len(devices) == 2 * len(CHAIN.ports)
+
+
+def test_fastclick_numbers_its_devices_as_the_sockets_are_given() -> None:
+    site = site_of(CHAIN)
+    [spawn] = [s for s in FastClick().launch(site) if isinstance(s, Spawn)]
+    vdevs = [spawn.argv[i + 1] for i, word in enumerate(spawn.argv) if word == "--vdev"]
+    assert [v.split(",")[:2] for v in vdevs] == [[f"net_vhost{i}", f"iface={s}"] for i, s in enumerate(site.sockets)]
+
+
+def test_large_frames_fit_a_buffer_of_fastclick() -> None:
+    text = text_of(FastClick().launch(site_of(P2P, frame_max_bytes=9018)))
+    [size] = re.findall(r"MBUF_SIZE (\d+)", text)
+    assert int(size) >= 9018 + 128 and text.count("MTU 9000") == 2
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In which a unix socket's path fits."""
+    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def control(folder: Path) -> Iterator[Callable[[bytes, dict[bytes, bytes]], str]]:
+    """A ControlSocket that greets and answers lines; gives its path."""
+    listener = socket.socket(socket.AF_UNIX)
+    threads: list[threading.Thread] = []
+
+    def start(greeting: bytes, answers: dict[bytes, bytes]) -> str:
+        path = str(folder / "control")
+        listener.bind(path)
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rwb") as stream:
+                stream.write(greeting)
+                stream.flush()
+                for line in stream:
+                    if (answer := answers.get(line.strip())) is None:
+                        return
+                    stream.write(answer)
+                    stream.flush()
+        threads.append(threading.Thread(target=serve, daemon=True))
+        threads[0].start()
+        return path
+    yield start
+    listener.close()
+
+
+GREETING = b"Click::ControlSocket/1.3\r\n"
+
+
+def data(text: bytes) -> bytes:
+    return b"200 Read handler 'x' OK\r\nDATA %d\r\n%s" % (len(text), text)
+
+
+def test_counts_are_read_from_a_control_socket(control: Any) -> None:
+    path = control(GREETING, {b"READ rx0.count": data(b"18446744073709551615"), b"READ tx0.count": data(b"7\n")})
+    assert fastclick.read_handlers(path, ["rx0.count", "tx0.count"]) == [2**64 - 1, 7]
+
+
+ANSWERS = {"no handler": b"511 No handler named 'rx0.count'\r\n", "many lines": b"520-Bad:\r\n520 Worse\r\n",
+           "no data": b"200 OK\r\nNOTHING\r\n", "no number": data(b"many"), "too little": b"200 OK\r\nDATA 9\r\n1",
+           "no length": b"200 OK\r\nDATA x\r\n"}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_a_strange_answer_fails_the_cell(answer: bytes, control: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastclick, "TIMEOUT_S", 0.2)
+    path = control(GREETING, {b"READ rx0.count": answer})
+    with pytest.raises(CellFailed) as caught:
+        fastclick.read_handlers(path, ["rx0.count"])
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0\r\n", b"Click::ControlSocket/2.0\r\n", b"\xff\xfe\r\n"])
+def test_another_server_is_no_control_socket(greeting: bytes, control: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastclick, "TIMEOUT_S", 0.2)
+    with pytest.raises(CellFailed):
+        fastclick.read_handlers(control(greeting, {}), ["rx0.count"])
+
+
+def test_fastclick_counts_each_port_of_the_topology(control: Any, folder: Path) -> None:
+    (folder / "switch").mkdir()
+    counts = {"rx0.count": 100, "tx0.count": 9, "tx0.dropped": 1, "rx1.count": 10, "tx1.count": 90, "tx1.dropped": 10}
+    path = control(GREETING, {f"READ {k}".encode(): data(str(v).encode()) for k, v in counts.items()})
+    site = site_of(P2P, str(folder))
+    Path(path).rename(site.path("control"))
+    assert FastClick().counters(site, lambda argv: "") == [PortCounters("p0", 100, 9, 1),
+                                                           PortCounters("p1", 10, 90, 10)]
+
+
+# ---- snabb ---------------------------------------------------------------------------------------------------------
+
+def test_snabb_joins_both_ends_of_every_wire() -> None:
+    site = site_of(CHAIN)
+    text = text_of(Snabb().launch(site))
+    assert re.findall(r"\[\[(.*?)\]\]", text.splitlines()[0]) == list(site.sockets)
+    assert {(int(a), int(b)) for a, b in re.findall(r"\{(\d+), (\d+)\}", text.splitlines()[1])} == both_ways(CHAIN)
+
+
+@pytest.mark.parametrize("site, word", [(site_of(P2P, switch_cpus=2), "core"), (site_of(P2P, queues=2), "queue"),
+                                        (site_of(P2P, frame_max_bytes=12000), "12000")])
+def test_what_snabb_cannot_do_is_known_before_it_starts(site: Site, word: str) -> None:
+    with pytest.raises(Unsupported, match=word):
+        Snabb().launch(site)
+
+
+def links(site: Site, counts: dict[tuple[int, int], dict[str, int]]) -> None:
+    """The shared objects of a Snabb that has counted so."""
+    for (tx, rx), counters in counts.items():
+        for name, count in counters.items():
+            path = Path(site.path("shm")) / "4711" / "links" / f"port{tx}.tx -> port{rx}.rx" / f"{name}.counter"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(struct.pack("=Q", count))
+
+
+def test_snabb_tells_where_a_packet_was_lost(tmp_path: Path) -> None:
+    site = site_of(P2P, str(tmp_path))
+    links(site, {(0, 1): {"txpackets": 100, "txdrop": 20, "rxpackets": 90},
+                 (1, 0): {"txpackets": 7, "txdrop": 0, "rxpackets": 6}})
+    assert Snabb().counters(site, lambda argv: "") == [PortCounters("p0", 120, 6, 0), PortCounters("p1", 7, 90, 20)]
+
+
+@pytest.mark.parametrize("trouble", ["none", "one is missing", "one is cut off", "two processes"])
+def test_a_snabb_that_counts_something_else_fails_the_cell(trouble: str, tmp_path: Path) -> None:
+    site = site_of(P2P, str(tmp_path))
+    if trouble != "none":
+        both = {"txpackets": 1, "txdrop": 0, "rxpackets": 1}
+        links(site, {(0, 1): both, (1, 0): both})
+        shm = Path(site.path("shm"))
+        counter = shm / "4711" / "links" / "port1.tx -> port0.rx" / "txdrop.counter"
+        if trouble == "one is missing":
+            counter.unlink()
+        elif trouble == "one is cut off":
+            counter.write_bytes(b"123")
+        else:
+            (shm / "4712" / "links" / "port0.tx -> port1.rx").mkdir(parents=True)
+    with pytest.raises(CellFailed, match="Snabb"):
+        Snabb().counters(site, lambda argv: "")
+
+
+# ---- for real ------------------------------------------------------------------------------------------------------
+
+PROGRAMS = all((run.BUILD / name).exists() for name in ("pktgen", "meter", "vnf"))
+SCENARIO = """
+name = "real"
+[matrix]
+topology = ["p2p", "loopback"]
+guest = "process"
+direction = "two-way"
+[search]
+trials = 1
+trial_s = 0.2
+warmup_s = 0.1
+[repeat]
+anchor = false
+"""
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def prefix_of(driver: Any) -> str:
+    """Where it is installed; skips the test if it is not, or cannot run here."""
+    prefix = os.environ.get(prefix_variable(driver.name), "/usr")
+    if not PROGRAMS:
+        pytest.skip(f"pktgen, meter and vnf are not built in {run.BUILD}")
+    if missing := driver.check(prefix).missing:
+        pytest.skip(missing)
+    try:
+        host.check_hugepages_possible(512)
+    except CannotRun as why:
+        pytest.skip(str(why))
+    return prefix
+
+
+def outside() -> set[str]:
+    """What switches may leave behind on a machine, outside the folder of their run."""
+    return {str(path) for root in ("/dev/shm", "/run/snabb", "/dev/hugepages", "/run/vpp", "/tmp/vhost_features_run")
+            for path in [Path(root), *Path(root).glob("**/*")] if path.exists()}
+
+
+@every_built
+def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folder: Path, tmp_path: Path) -> None:
+    switch, before = f"{driver.name}={driver.name}@{prefix_of(driver)}", outside()
+    status, out, err = vswbench(folder, "run", write(tmp_path / "real.toml", SCENARIO), "--switch", switch,
+                                "--out", tmp_path / "out", timeout_s=120)
+    assert (status, err) == (0, ""), out
+    [results] = (tmp_path / "out").iterdir()
+    trials = rows_of(results / "trials.csv")
+    assert {t["topology"] for t in trials} == {"p2p", "loopback"}
+    for t in trials:
+        assert t["status"] == "ok" and int(t["sent_count"]) == int(t["received_count"]) + int(t["lost_count"])
+        assert int(t["received_count"]) > 1000
+    ports = rows_of(results / "ports.csv")
+    assert [p["port"] for p in ports if "p2p" in p["cell_id"]] == ["p0", "p1"]
+    for p in ports:
+        assert int(p["rx_count"]) > 1000 and int(p["tx_count"]) > 1000 and int(p["dropped_count"]) >= 0
+    assert processes_of(folder) == [] and outside() <= before
+
+
+def test_drivers_of_built_switches_are_found_by_name() -> None:
+    assert [find(d.name) for d in BUILT] == [find(name) for name in ("vpp", "fastclick", "snabb")]
+    assert all(find(d.name) for d in BUILT)
