@@ -25,16 +25,18 @@ QEMU = {
     "accel": Field(str, "auto", choices=("auto", "kvm", "tcg")),
     "memory_mib": Field(int, 384, low=256, high=65536),     # half is hugepages, the rest kernel and image
 }
-SWITCH = {"driver": Field(str, required=True), "prefix": Field(str, "/usr")}
+SWITCH = {"driver": Field(str, required=True), "prefix": Field(str, "/usr"), "options": Field(dict, {})}
 
 
 @dataclass(frozen=True)
 class SwitchEntry:
-    """A named switch to compare: a driver, and where its version is installed."""
+    """A named switch to compare: a driver, where its version is installed, and what is set otherwise than by default
+    (harness/switches/options.py checks it)."""
 
     name: str
     driver: str
     prefix: str
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,14 @@ def load(path: Path | None) -> Bed:
     entries = table.get("switch", {})
     if not isinstance(entries, Mapping):
         raise BadInput(f"{where}: [switch.NAME] must be tables")
-    switches = tuple(
-        SwitchEntry(name, **check_table(f"{where}: [switch.{name}]", entry, SWITCH)) for name, entry in entries.items())
-    return Bed(table["name"], where, cores["cpus"], cores["switch_cpus"], cores["generator_cpus"], ports["ring_size"], qemu["binary"],
-               qemu["accel"], qemu["memory_mib"], (*switches, *_built(os.environ, {s.name for s in switches})))
+    switches = tuple(_entry(name, check_table(f"{where}: [switch.{name}]", e, SWITCH)) for name, e in entries.items())
+    return Bed(table["name"], where, cores["cpus"], cores["switch_cpus"], cores["generator_cpus"], ports["ring_size"],
+               qemu["binary"], qemu["accel"], qemu["memory_mib"],
+               (*switches, *_built(os.environ, {s.name for s in switches})))
+
+
+def _entry(name: str, table: Mapping[str, Any]) -> SwitchEntry:
+    return SwitchEntry(name, table["driver"], table["prefix"], tuple(table["options"].items()))
 
 
 def _built(environ: Mapping[str, str], named: Set[str]) -> Iterator[SwitchEntry]:

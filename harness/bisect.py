@@ -30,7 +30,7 @@ STDERR = 2
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scenario or suite (TOML) to measure")
-    parser.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]",
+    parser.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX,KEY=VALUE]",
                         help="the switch whose versions are measured, as they lie where --command puts them")
     parser.add_argument("--good", required=True, metavar="VERSION", help="a version that is fast")
     parser.add_argument("--bad", required=True, metavar="VERSION", help="a later version that is slow")

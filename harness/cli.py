@@ -20,7 +20,8 @@ from harness.compare import command as compare
 from harness.errors import BadInput, CannotRun, CellFailed
 from harness.plan import Cell
 from harness.progress import Progress
-from harness.switches import SWITCHES
+from harness.switches import SWITCHES, options
+from harness.switches.base import Driver
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = command(name, do, help_text)
         sub.add_argument("files", nargs="+" if name == "plan" else "*", type=Path, metavar="FILE",
                          help="scenario or suite (TOML)")
-        sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]",
+        sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX,KEY=VALUE]",
                          help="measure this switch instead of the scenario's; may be repeated")
         sub.add_argument("--testbed", type=Path, metavar="FILE",
                          help="testbed (TOML) instead of this machine's defaults")
@@ -295,11 +296,17 @@ def _list(arguments: argparse.Namespace) -> int:
     for driver in SWITCHES:
         check = driver.check("/usr")
         print(f"  {driver.name:12} {check.version if not check.missing else 'missing: ' + check.missing}"
-              f"  (ports: {', '.join(driver.ports)})")
+              f"  (ports: {', '.join(driver.ports)}{_options(driver)})")
     print("scenarios:")
     for name, purpose in scenarios.items():
         print(f"  {name:32} {purpose}")
     return 0
+
+
+def _options(driver: Driver) -> str:
+    """"; options: forward=io" with the default of each."""
+    defaults = options.said(tuple(options.complete(driver.options, ()).items()))
+    return f"; options: {defaults}" if defaults else ""
 
 
 def _purpose(file: Path) -> str:

@@ -16,7 +16,7 @@ from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
 from harness.scenario import NAME_MAX, Repeat, Scenario, Search, fingerprint
-from harness.switches import SWITCHES, find
+from harness.switches import SWITCHES, find, options
 from harness.switches.base import Driver, Site, Step
 from harness.topology import GENERATOR, Topology
 from harness.traffic import Traffic
@@ -133,21 +133,26 @@ class Setup:
 # ---- cells ---------------------------------------------------------------------------------------------------------
 
 def switch_entries(names: Sequence[str], bed: Bed) -> tuple[SwitchEntry, ...]:
-    """Entries for names as typed: NAME, or NAME=DRIVER[@PREFIX]; the testbed's own entries are known by name."""
+    """Entries for names as typed: NAME, or NAME=DRIVER[@PREFIX][,key=value...]; the testbed's own entries are known by
+    name."""
     return tuple(_switch_entry(name, {e.name: e for e in bed.switches}) for name in names)
 
 
 def _switch_entry(text: str, known: dict[str, SwitchEntry]) -> SwitchEntry:
     name, equals, rest = text.partition("=")
+    rest, _, typed = rest.partition(",")
     driver, _, prefix = rest.partition("@")
     entry = SwitchEntry(name, driver, prefix or "/usr") if equals else known.get(name, SwitchEntry(name, name, "/usr"))
-    if find(entry.driver) is None:
+    found = find(entry.driver)
+    if found is None:
         names = ", ".join(d.name for d in SWITCHES)
         raise BadInput(f"switch '{text}': there is no driver '{entry.driver}'; known are {names}"
                        + (f" and {', '.join(known)} of the testbed" if known else ""))
     if not re.fullmatch(f"[A-Za-z0-9._+-]{{1,{NAME_MAX}}}", name):
         raise BadInput(f"switch '{text}': a name is made of at most {NAME_MAX} letters, digits and -._+")
-    return entry
+    where = f"switch '{text}'"
+    given = {**dict(entry.options), **options.typed(where, found.options, typed)}
+    return replace(entry, options=options.checked(where, found.options, given))
 
 
 def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switches: Sequence[str] = ()) -> list[Cell]:
@@ -258,7 +263,8 @@ def _socket(folder: str, port: topology.Port) -> str:
 def _site(cell: Cell, folder: str, ring_size: int) -> Site:
     sockets = tuple(_socket(folder, port) for port in cell.topology.ports)
     return Site(str(PurePosixPath(folder) / "switch"), sockets, cell.topology, cell.cores, cell.switch.prefix,
-                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.queues)
+                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.queues,
+                options.complete(_driver(cell.switch).options, cell.switch.options))
 
 
 def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Iterator[Peer]:

@@ -26,7 +26,7 @@ from harness.plan import Cell, Image
 from harness.record import SCHEMA_VERSION, Record
 from harness.scenario import ANCHOR, fingerprint
 from harness.search import Result
-from harness.switches import find
+from harness.switches import find, options
 from harness.switches.base import Check
 from harness.testbed import up as real_up
 
@@ -53,7 +53,9 @@ def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:
     for name, entry in entries.items():
         driver = find(entry.driver)
         assert driver
-        checks[name] = driver.check(entry.prefix)
+        check = driver.check(entry.prefix)
+        with_options = f"{check.version} {options.said(entry.options)}" if entry.options else check.version
+        checks[name] = replace(check, version=with_options)
     return checks
 
 

@@ -135,7 +135,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--overhead-s", type=_number(0, 3600), default=0.0, metavar="S",
                      help="what a trial takes besides its traffic")
     sub.add_argument("--seed", type=int, default=1, metavar="K", help="of all that is random (default 1)")
-    sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX]", help="as of run")
+    sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX,KEY=VALUE]",
+                     help="as of run")
     sub.add_argument("--json", action="store_true", help="for programs: every trial and every result")
 
 

@@ -6,12 +6,13 @@ and `plan` prints. They are pure: a function of the cell's topology, its core pl
 """
 
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.cores import CorePlan
+from harness.schema import Field
 from harness.topology import Topology
 from harness.traffic import ETHERNET_BYTES, FCS_BYTES, STANDARD_FRAME_BYTES
 
@@ -67,6 +68,7 @@ class Site:
     file_prefix: str        # for DPDK's --file-prefix
     frame_max_bytes: int = STANDARD_FRAME_BYTES     # the largest that must get through, FCS included
     queues: int = 1         # queue pairs a port
+    options: Mapping[str, Any] = field(default_factory=dict)    # every key of Driver.options
 
     @property
     def jumbo(self) -> bool:
@@ -107,6 +109,7 @@ Output = Callable[[Sequence[str]], str]     # runs a control command, gives its 
 class Driver(Protocol):
     """A switch. `name` is the word people type; `ports` the port kinds it can do.
 
+    `options` are what people may set of it, with defaults (options.py); Site.options has them.
     `hugepages_mib` is what it takes of hugepages. check() may run `--version` of its binary and nothing else.
     launch() and wire() raise Unsupported where the switch cannot do a topology.
     """
@@ -114,6 +117,7 @@ class Driver(Protocol):
     name: str
     ports: tuple[str, ...]
     hugepages_mib: int
+    options: Mapping[str, Field]
 
     def check(self, prefix: str) -> Check: ...
 

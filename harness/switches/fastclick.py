@@ -10,6 +10,7 @@ import socket
 from typing import BinaryIO, cast
 
 from harness.errors import CellFailed
+from harness.schema import Field
 from harness.switches.base import Check, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself, said_by
 
 MEMORY_MIB = 256
@@ -23,6 +24,7 @@ class FastClick:
     name = "fastclick"
     ports = ("vhost-user",)
     hugepages_mib = MEMORY_MIB
+    options = {"burst": Field(int, 32, low=1, high=1024)}   # of packets, on either side (FromDPDKDevice, ToDPDKDevice)
 
     def check(self, prefix: str) -> Check:
         binary = _binary(prefix)
@@ -59,15 +61,15 @@ class FastClick:
 
 def configuration(site: Site) -> str:
     """The .click file: no address, no table."""
-    queues, ring = f"N_QUEUES {site.queues}", f"NDESC {site.ring_size}"
+    common = f"N_QUEUES {site.queues}, NDESC {site.ring_size}, BURST {site.options['burst']}"
     size = HEADROOM_BYTES + ANNOTATION_BYTES + (-(-site.frame_max_bytes // 64) * 64 if site.jumbo else 2048)
     mtu = f", MTU {site.mtu}" if site.jumbo else ""
     lines = [f"DPDKInfo(NB_MBUF {BUFFERS // 2 if site.jumbo else BUFFERS}, MBUF_SIZE {size});",
              f"ControlSocket(UNIX, {_control(site)}, READONLY true);"]
     for i in range(len(site.sockets)):
-        lines += [f"rx{i} :: FromDPDKDevice({i}, {queues}, {ring}, PROMISC true{mtu});",
+        lines += [f"rx{i} :: FromDPDKDevice({i}, {common}, PROMISC true{mtu});",
                   # what a full peer does not take is lost, as in every other switch, instead of waited for
-                  f"tx{i} :: ToDPDKDevice({i}, {queues}, {ring}, BLOCKING false);"]
+                  f"tx{i} :: ToDPDKDevice({i}, {common}, BLOCKING false);"]
     for a, b in site.topology.wires:
         lines += [f"rx{a} -> tx{b};", f"rx{b} -> tx{a};"]
     return "\n".join(lines) + "\n"

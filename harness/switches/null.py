@@ -3,7 +3,10 @@
 the generator's ceiling, and a run that needs neither root nor hugepages.
 """
 
+from collections.abc import Mapping
+
 from harness.errors import Unsupported
+from harness.schema import Field
 from harness.switches.base import Check, Output, PortCounters, Site, Step
 
 
@@ -11,6 +14,7 @@ class Null:
     name = "null"
     ports = ("ring",)
     hugepages_mib = 0
+    options: Mapping[str, Field] = {}
 
     def check(self, prefix: str) -> Check:
         return Check(version="wire")

@@ -10,6 +10,7 @@ import os
 import re
 
 from harness.errors import CellFailed
+from harness.schema import Field
 from harness.switches.base import Await, Check, Command, Output, PortCounters, Site, Spawn, Step, cpu_mask, said_by
 
 BRIDGE = "br0"
@@ -21,6 +22,8 @@ class OvsDpdk:
     name = "ovs-dpdk"
     ports = ("vhost-user",)
     hugepages_mib = SOCKET_MEM_MIB
+    # the lookups in front of the classifier (Documentation/topics/dpdk/bridge.rst)
+    options = {"emc": Field(bool, True), "smc": Field(bool, False)}
 
     def check(self, prefix: str) -> Check:
         needed = [_daemon(prefix), f"{prefix}/sbin/ovsdb-server", f"{prefix}/bin/ovs-vsctl", f"{prefix}/bin/ovs-ofctl",
@@ -47,6 +50,8 @@ class OvsDpdk:
             "pmd-cpu-mask": cpu_mask(site.cores.switch),
             "dpdk-extra": f"--in-memory --single-file-segments --no-pci --file-prefix={site.file_prefix}",
         }
+        config |= {} if site.options["emc"] else {"emc-insert-inv-prob": "0"}
+        config |= {"smc-enable": "true"} if site.options["smc"] else {}
         settings = tuple(f'other_config:{key}="{value}"' for key, value in config.items())
         database = site.path("conf.db")
         return [

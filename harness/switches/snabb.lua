@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: BSD-3-Clause
--- A patch panel of vhost-user apps, run by `snabb snsh`. snabb.py writes `sockets`, `ways` and `ready` in front of it.
+-- A patch panel of vhost-user apps, run by `snabb snsh`. snabb.py writes sockets, ways, ready and busywait in front of it.
 -- Needs Snabb 2024.08 or one with the same names in core.memory, apps.vhost.vhost_user and lib.virtio.net_device.
 
 local ffi = require("ffi")
@@ -56,5 +56,5 @@ local function tell_when_connected ()
 end
 timer.activate(timer.new("ready", tell_when_connected, 1e7, "repeating"))
 
-app.busywait = true     -- as every switch here polls
+app.busywait = busywait
 app.main()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import CellFailed, Unsupported
+from harness.schema import Field
 from harness.switches.base import (Await, Check, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself,
                                    said_by)
 
@@ -22,6 +23,7 @@ class Snabb:
     name = "snabb"
     ports = ("vhost-user",)
     hugepages_mib = 384         # a full link holds 1024 packets of 10.5 KB; there are two to a wire
+    options = {"busywait": Field(bool, True)}       # False: it sleeps up to 100 us at a time when nothing comes
 
     def check(self, prefix: str) -> Check:
         binary = _binary(prefix)
@@ -76,7 +78,7 @@ def _script(site: Site) -> str:
     sockets = ", ".join(f"[[{socket}]]" for socket in site.sockets)
     ways = ", ".join(f"{{{a}, {b}}}" for a, b in _ways(site))
     return (f"local sockets = {{{sockets}}}\nlocal ways = {{{ways}}}     -- of ports, counted from 0\n"
-            f"local ready = [[{_ready(site)}]]\n\n{SCRIPT}")
+            f"local ready = [[{_ready(site)}]]\nlocal busywait = {str(site.options['busywait']).lower()}\n\n{SCRIPT}")
 
 
 def _link(site: Site, tx: int, rx: int) -> dict[str, int]:

@@ -9,6 +9,7 @@ import shutil
 
 from harness import telemetry
 from harness.errors import CellFailed
+from harness.schema import Field
 from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
 
 HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
@@ -18,6 +19,7 @@ class Testpmd:
     name = "testpmd"
     ports = ("vhost-user",)
     hugepages_mib = 256
+    options = {"forward": Field(str, "io", choices=("io", "mac", "macswap"))}     # its --forward-mode
 
     def check(self, prefix: str) -> Check:
         binary = self._binary(prefix)
@@ -36,9 +38,9 @@ class Testpmd:
         for index, socket in enumerate(site.sockets):
             # client: our peers own the sockets, as for every switch
             argv += ["--vdev", f"net_vhost{index},iface={socket},client=1,queues={site.queues}"]
-        argv += ["--", "--forward-mode=io", "--port-topology=paired", "--nb-cores", str(len(site.cores.switch)),
-                 "--rxd", str(site.ring_size), "--txd", str(site.ring_size), *_buffers(site), "--no-lsc-interrupt",
-                 "--no-mlockall"]
+        argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
+                 "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
+                 *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]
         argv += ["--rxq", str(site.queues), "--txq", str(site.queues)] if site.queues > 1 else []
         # its input stays open: it ends at end of input, and so with the harness
         return [Spawn("testpmd", tuple(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]

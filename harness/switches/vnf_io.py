@@ -3,7 +3,10 @@
 it forwards is the most that the generator can be seen to do on such ports (calibrate.py). `prefix` is the build folder.
 """
 
+from collections.abc import Mapping
+
 from harness import programs
+from harness.schema import Field
 from harness.switches.base import Await, Check, Output, PortCounters, Site, Spawn, Step
 
 
@@ -11,6 +14,7 @@ class VnfIo:
     name = "vnf-io"
     ports = ("vhost-user",)
     hugepages_mib = programs.PROCESS_MIB
+    options: Mapping[str, Field] = {}
 
     def check(self, prefix: str) -> Check:
         return Check("ours")

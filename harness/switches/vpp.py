@@ -8,8 +8,10 @@ peer's socket is there. They are called VirtualEthernet0/0/0, /1, ... in the ord
 
 import os
 import re
+from collections.abc import Mapping
 
 from harness.errors import CellFailed
+from harness.schema import Field
 from harness.switches.base import (Await, Check, Command, File, Output, PortCounters, Site, Spawn, Step,
                                    build_it_yourself, said_by)
 
@@ -23,6 +25,7 @@ class Vpp:
     name = "vpp"
     ports = ("vhost-user",)
     hugepages_mib = 128
+    options: Mapping[str, Field] = {}
 
     def check(self, prefix: str) -> Check:
         for tool in ("vpp", "vppctl", "vpp_get_stats"):

@@ -37,7 +37,9 @@ CHAIN = build("loopback", 3, "two-way")
 def site_of(topology: Topology, folder: str = FOLDER, *, switch_cpus: int = 1, **more: Any) -> Site:
     sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
     cores = assign(range(8), switch_cpus, ["generator"])
-    return replace(Site(f"{folder}/switch", sockets, topology, cores, "/opt/switch", 512, "vsw-0-switch"), **more)
+    options = {key: field.default for driver in BUILT for key, field in driver.options.items()}
+    return replace(Site(f"{folder}/switch", sockets, topology, cores, "/opt/switch", 512, "vsw-0-switch",
+                        options=options), **more)
 
 
 def both_ways(topology: Topology) -> set[tuple[int, int]]:

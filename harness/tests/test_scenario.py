@@ -3,6 +3,7 @@
 file, key, and what is allowed, before anything is started.
 """
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -116,6 +117,31 @@ def test_a_switch_of_the_command_line_replaces_those_of_the_scenario(tmp_path: P
     cells = cells_of_text(tmp_path, MATRIX, switches=["old=ovs-dpdk@/opt/old", "new=ovs-dpdk@/opt/new", "testpmd"])
     assert [(c.switch.name, c.switch.driver, c.switch.prefix) for c in cells] == [
         ("old", "ovs-dpdk", "/opt/old"), ("new", "ovs-dpdk", "/opt/new"), ("testpmd", "testpmd", "/usr")]
+
+
+def test_options_of_a_switch_are_typed_behind_it(tmp_path: Path) -> None:
+    cells = cells_of_text(tmp_path, MATRIX, switches=["a=testpmd,forward=macswap", "b=ovs-dpdk@/opt/ovs,smc,emc=false",
+                                                      "c=testpmd,forward=io"])
+    assert [(c.switch.prefix, c.switch.options) for c in cells] == [
+        ("/usr", (("forward", "macswap"),)), ("/opt/ovs", (("emc", False), ("smc", True))), ("/usr", ())]
+
+
+def test_options_of_a_testbed_entry_are_checked_when_it_is_used(tmp_path: Path) -> None:
+    text = 'name = "b"\n[switch.swap]\ndriver = "testpmd"\noptions = {forward = "%s"}\n'
+    testbed = write(tmp_path / "bed.toml", text % "macswap")
+    [cell] = cells_of_text(tmp_path, MATRIX, switches=["swap"], testbed=testbed)
+    assert cell.switch.options == (("forward", "macswap"),)
+    with pytest.raises(BadInput, match="switch 'swap': options: key 'forward' is 'swop'"):
+        cells_of_text(tmp_path, MATRIX, switches=["swap"], testbed=write(tmp_path / "bed.toml", text % "swop"))
+
+
+@pytest.mark.parametrize("typed, said", [
+    ("a=testpmd,forwrd=io", "unknown key 'forwrd'; did you mean 'forward'"), ("a=testpmd,forward", "allowed is one of"),
+    ("a=ovs-dpdk,emc=maybe", "option 'emc=maybe': allowed is emc=true or false"),
+    ("a=null,fast=1", "unknown key 'fast'")])
+def test_options_that_a_switch_does_not_have_are_named(tmp_path: Path, typed: str, said: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(said)):
+        cells_of_text(tmp_path, MATRIX, switches=[typed])
 
 
 def test_a_switch_of_the_testbed_is_known_by_its_name(tmp_path: Path) -> None:

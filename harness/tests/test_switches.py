@@ -27,10 +27,13 @@ from harness.topology import CHAIN_MAX, Topology, build
 every_driver = pytest.mark.parametrize("driver", SWITCHES, ids=lambda d: d.name)
 
 
-def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch", cpus: int = 4) -> Site:
+OPTIONS = {key: field.default for driver in SWITCHES for key, field in driver.options.items()}
+
+
+def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch", cpus: int = 4, **options: Any) -> Site:
     sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
     return Site(f"{folder}/switch", sockets, topology, assign(range(cpus), 1, ["generator"]), prefix, 512,
-                "vsw-0-switch")
+                "vsw-0-switch", options=OPTIONS | options)
 
 
 def every_topology() -> list[Topology]:
@@ -43,6 +46,20 @@ def steps_of(driver: Any, site: Site) -> list[Step]:
         return [*driver.launch(site), *driver.wire(site)]
     except Unsupported:
         return []
+
+
+# ---- options -------------------------------------------------------------------------------------------------------
+
+def words_of(driver: Any, **options: Any) -> str:
+    return " ".join(" ".join(step.argv) for step in steps_of(driver, site_of(build("p2p", 0, "one-way"), **options))
+                    if isinstance(step, (Spawn, Command)))
+
+
+def test_options_reach_the_switch_and_by_default_nothing_is_set() -> None:
+    assert "--forward-mode=io" in words_of(Testpmd()) and "--forward-mode=macswap" in words_of(Testpmd(), forward="macswap")
+    assert not re.search("emc|smc", words_of(OvsDpdk()))
+    assert 'emc-insert-inv-prob="0"' in words_of(OvsDpdk(), emc=False)
+    assert 'smc-enable="true"' in words_of(OvsDpdk(), smc=True)
 
 
 # ---- the contract --------------------------------------------------------------------------------------------------
