@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: BSD-3-Clause
--- A patch panel of vhost-user apps, run by `snabb snsh`. snabb.py writes sockets, ways, ready and busywait in front of it.
+-- A patch panel of vhost-user apps, run by `snabb snsh`. In front of it snabb.py writes sockets, ways, ready, busywait.
 -- Needs Snabb 2024.08 or one with the same names in core.memory, apps.vhost.vhost_user and lib.virtio.net_device.
 
 local ffi = require("ffi")
