@@ -2,6 +2,8 @@
 -- A patch panel of vhost-user apps, run by `snabb snsh`. In front of it snabb.py writes sockets, ways, ready, busywait.
 -- Needs Snabb 2024.08 or one with the same names in core.memory, apps.vhost.vhost_user and lib.virtio.net_device.
 
+io.stdout:setvbuf("line")
+
 local ffi = require("ffi")
 local S = require("syscall")
 local app = require("core.app")
@@ -10,8 +12,8 @@ local memory = require("core.memory")
 local timer = require("core.timer")
 local VhostUser = require("apps.vhost.vhost_user").VhostUser
 
--- Hugepages without a name, instead of files in a hugetlbfs mounted at /var/run/snabb, which a killed Snabb leaves
--- behind. Only NICs need physical addresses; all else is content with this tag in an address (core/memory.lua).
+-- Hugepages without a name, instead of files in a hugetlbfs outside the run, which a killed Snabb leaves
+-- behind. Only NICs need physical addresses; all else is content with this tag in an address (core.memory).
 local DMA_TAG = 0x500000000000ULL
 local pages = 0
 function memory.allocate_huge_page (size)
@@ -25,7 +27,7 @@ function memory.reserve_new_page ()
    error("no hugepage is free, and the number of the machine's is not for a switch to raise")
 end
 
--- No cache of features in /tmp: every run is a new one.
+-- No cache of features between runs.
 function VhostUser:update_features (features)
    return features
 end

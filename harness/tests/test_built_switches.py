@@ -57,8 +57,8 @@ def test_the_environment_says_where_a_switch_is_installed(monkeypatch: pytest.Mo
     monkeypatch.setenv("VSWBENCH_VPP_PREFIX", "/opt/vpp-24.02")
     monkeypatch.setenv("VSWBENCH_OVS_DPDK_PREFIX", "/opt/ovs")
     monkeypatch.setenv("VSWBENCH_SNABB_PREFIX", "")
-    assert {s.name: s.prefix for s in bed.load(None).switches} >= {"vpp": "/opt/vpp-24.02", "ovs-dpdk": "/opt/ovs"}
-    assert "snabb" not in {s.name for s in bed.load(None).switches}
+    monkeypatch.delenv("VSWBENCH_FASTCLICK_PREFIX", raising=False)
+    assert {s.name: s.prefix for s in bed.load(None).switches} == {"vpp": "/opt/vpp-24.02", "ovs-dpdk": "/opt/ovs"}
     testbed = write(tmp_path / "t.toml", 'name = "t"\n[switch.vpp]\ndriver = "vpp"\nprefix = "/opt/mine"\n')
     assert [s.prefix for s in bed.load(testbed).switches if s.name == "vpp"] == ["/opt/mine"]
 
@@ -69,9 +69,10 @@ def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: An
     assert str(tmp_path) in missing and f"{driver.name}@PREFIX" in missing and prefix_variable(driver.name) in missing
 
 
-SAYS = {"vpp": "vpp v23.06-release built by root on host at 2026-11-21T17:20:00", "snabb": "snabb 2024.08 (v2024.08)",
+SAYS = {"vpp": "vpp v23.06-release built by root on host at 2026-11-21T17:20:00", "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
         "fastclick": "click (Click) 2.1"}
-HEARD = {"vpp": "23.06-release", "snabb": "2024.08", "fastclick": "2.1"}
+HEARD = {"vpp": "23.06-release", "snabb": "2024.08 (3-gf32729274)",
+         "fastclick": "2.1"}
 
 
 def fake(driver: Any, prefix: Path, says: str) -> Path:
