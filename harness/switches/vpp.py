@@ -19,6 +19,7 @@ HEAP_MIB = 256
 BUFFERS = 32768             # of 2048 bytes of data, and some 500 of their own
 STATISTICS_MIB = 32
 COUNTERS = ("rx", "tx", "drops")
+API_SEGMENTS = ("global_vm", "vpe-api")     # vlibmemory_init() names them so, behind the prefix
 
 
 class Vpp:
@@ -39,7 +40,9 @@ class Vpp:
     def launch(self, site: Site) -> list[Step]:
         config = site.path("startup.conf")
         return [File(config, configuration(site)),
-                Spawn("vpp", (_tool(site.prefix, "vpp"), "-c", config), ready=_control(site))]
+                Spawn("vpp", (_tool(site.prefix, "vpp"), "-c", config), ready=_control(site)),
+                # its shared memory for API clients, which a killed VPP would leave there; nobody here is one
+                Command(("rm", "-f", *(f"/dev/shm/{site.file_prefix}-{name}" for name in API_SEGMENTS)))]
 
     def wire(self, site: Site) -> list[Step]:
         steps: list[Step] = []

@@ -11,13 +11,14 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import bed, host, run
+from harness import bed, host, run, testbed
 from harness.cores import assign
 from harness.errors import CannotRun, CellFailed, Unsupported
 from harness.switches import fastclick, find, vpp
@@ -25,7 +26,7 @@ from harness.switches.base import Await, Command, File, PortCounters, Site, Spaw
 from harness.switches.fastclick import FastClick
 from harness.switches.snabb import Snabb
 from harness.switches.vpp import Vpp
-from harness.tests.support import FOLDER, executable, processes_of, vswbench, write
+from harness.tests.support import FOLDER, cells_of_text, executable, processes_of, setup_of, vswbench, write
 from harness.topology import Topology, build
 
 BUILT = (Vpp(), FastClick(), Snabb())
@@ -100,6 +101,83 @@ def test_a_strange_binary_is_missing_and_no_exception(driver: Any, script: str, 
 def test_a_click_without_dpdk_is_not_enough(tmp_path: Path) -> None:
     fake(FastClick(), tmp_path, "#!/bin/sh\necho 'click (Click) 2.1'\n")
     assert "DPDK" in FastClick().check(str(tmp_path)).missing
+
+
+# ---- fake processes: order, readiness, crash, time-out ------------------------------------------------------------
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In which a unix socket's path fits."""
+    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as name:
+        yield Path(name)
+
+
+def brought_up(driver: Any, prefix: Path, folder: Path) -> list[str]:
+    """Launch and wire a fake installation, with peers that have made their sockets; what commands.log says of it."""
+    [cell] = cells_of_text(folder, '[matrix]\ntopology = "p2p"', cpus=host.cpus(),
+                           switches=[f"{driver.name}={driver.name}@{prefix}"])
+    setup = setup_of(cell, str(folder))
+    Path(setup.site.folder).mkdir()
+    for path in setup.site.sockets:
+        write(Path(path), "")
+    with ExitStack() as stack:
+        bed_up = testbed.Testbed(cell, setup, folder, stack)
+        for step in (*setup.launch, *setup.wire):
+            bed_up._do(step)
+    log = folder / "commands.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+READY = {"vpp": "cli.sock", "fastclick": "control", "snabb": "ready"}
+
+
+@every_built
+def test_a_switch_that_ends_at_once_is_named_with_its_last_words(driver: Any, tmp_path: Path, folder: Path) -> None:
+    fake(driver, tmp_path, "#!/bin/sh\necho 'no such thing' >&2\nexit 3\n")
+    with pytest.raises(CellFailed, match="ended with status 3.*no such thing"):
+        brought_up(driver, tmp_path, folder)
+
+
+@every_built
+def test_a_switch_that_never_gets_ready_is_given_up(driver: Any, tmp_path: Path, folder: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testbed, "SOCKET_S", 0.3)
+    fake(driver, tmp_path, "#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(CellFailed, match=f"{READY[driver.name]}: not within 0.3 s"):
+        brought_up(driver, tmp_path, folder)
+
+
+def slow_to_start(name: str, folder: Path) -> str:
+    return f"#!/bin/sh\nsleep 0.2\n: > {folder}/switch/{READY[name]}\nexec sleep 60\n"
+
+
+@every_built
+def test_a_switch_is_waited_for(driver: Any, tmp_path: Path, folder: Path) -> None:
+    fake(driver, tmp_path, slow_to_start(driver.name, folder))
+    executable(tmp_path / "bin" / "vppctl", VPPCTL)
+    log = brought_up(driver, tmp_path, folder)
+    asked = [line.partition("cli.sock ")[2] for line in log if "/vppctl " in line]
+    assert asked == ([] if driver.name != "vpp" else
+                     [f"create vhost-user socket {folder}/p0", "set interface state VirtualEthernet0/0/0 up",
+                      f"create vhost-user socket {folder}/p1", "set interface state VirtualEthernet0/0/1 up",
+                      "set interface l2 xconnect VirtualEthernet0/0/0 VirtualEthernet0/0/1",
+                      "set interface l2 xconnect VirtualEthernet0/0/1 VirtualEthernet0/0/0"])
+
+
+# answers as that of VPP 23.06 does: the name of what was made, nothing where all is well, and status 0 in any case
+VPPCTL = """#!/bin/sh
+case "$*" in *create*) echo VirtualEthernet0/0/${6##*/p};; esac
+"""
+
+
+@pytest.mark.parametrize("word", ["create", "state", "xconnect"])
+def test_a_vpp_that_knows_a_command_no_more_is_told_by_what_it_says(word: str, tmp_path: Path, folder: Path) -> None:
+    fake(Vpp(), tmp_path, slow_to_start("vpp", folder))
+    unknown = f'case "$*" in *{word}*) echo "unknown input {word}"; exit 0;; esac\n'
+    executable(tmp_path / "bin" / "vppctl", VPPCTL.replace("\n", f"\n{unknown}", 1))
+    with pytest.raises(CellFailed) as caught:
+        brought_up(Vpp(), tmp_path, folder)
+    assert f"unknown input {word}" in str(caught.value) and "vppctl" in str(caught.value)
 
 
 # ---- vpp -----------------------------------------------------------------------------------------------------------
@@ -193,13 +271,6 @@ def test_large_frames_fit_a_buffer_of_fastclick() -> None:
     text = text_of(FastClick().launch(site_of(P2P, frame_max_bytes=9018)))
     [size] = re.findall(r"MBUF_SIZE (\d+)", text)
     assert int(size) >= 9018 + 128 and text.count("MTU 9000") == 2
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """In which a unix socket's path fits."""
-    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as name:
-        yield Path(name)
 
 
 @pytest.fixture
