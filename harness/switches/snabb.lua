@@ -32,6 +32,11 @@ function VhostUser:update_features (features)
    return features
 end
 
+-- QEMU hands over a descriptor for errors of a ring (VHOST_USER_SET_VRING_ERR), which Snabb ends on. It tells of none.
+function VhostUser:set_vring_err (msg, fds, nfds)
+   for i = 0, nfds - 1 do ffi.C.close(fds[i]) end
+end
+
 -- Without VIRTIO_F_VERSION_1, which Snabb does not offer, a driver need not acknowledge features (virtio 1.1, 3.1.1 and
 -- 3.1.2), and DPDK's virtio-user does not. These are the ones that both ends have, and QEMU sets its own.
 local FEATURES = 0x18008000     -- VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_ANY_LAYOUT, VIRTIO_RING_F_INDIRECT_DESC
@@ -59,4 +64,8 @@ end
 timer.activate(timer.new("ready", tell_when_connected, 1e7, "repeating"))
 
 app.busywait = busywait
-app.main()
+local fine, why = pcall(app.main)
+if not fine then        -- one line, in place of a stack's trace
+   io.stderr:write(tostring(why), "\n")
+   os.exit(1)
+end

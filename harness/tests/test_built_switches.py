@@ -70,8 +70,10 @@ def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: An
     assert str(tmp_path) in missing and f"{driver.name}@PREFIX" in missing and prefix_variable(driver.name) in missing
 
 
-SAYS = {"vpp": "vpp v23.06-release built by root on host at 2026-11-21T17:20:00", "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
-        "fastclick": "click (Click) 2.1"}
+SAYS = {"vpp": "vpp v23.06-release built by root on host at 2026-11-21T17:20:00",
+        "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
+        "fastclick": "2.1"}
+CLASSES = "Idle\nControlSocket\nFromDPDKDevice\nToDPDKDevice"
 HEARD = {"vpp": "23.06-release", "snabb": "2024.08 (3-gf32729274)",
          "fastclick": "2.1"}
 
@@ -85,7 +87,7 @@ def fake(driver: Any, prefix: Path, says: str) -> Path:
 
 @every_built
 def test_a_switch_tells_its_version(driver: Any, tmp_path: Path) -> None:
-    binary = fake(driver, tmp_path, f"#!/bin/sh\n[ $1 = --help ] && echo '  --dpdk DPDK_ARGS --  ...' && exit\n"
+    binary = fake(driver, tmp_path, f"#!/bin/sh\n[ \"$5\" = classes ] && echo '{CLASSES}' && exit\n"
                                     f"echo '{SAYS[driver.name]}'\n")
     check = driver.check(str(tmp_path))
     assert (check.version, check.missing, check.files) == (HEARD[driver.name], "", (str(binary),))
@@ -99,7 +101,7 @@ def test_a_strange_binary_is_missing_and_no_exception(driver: Any, script: str, 
 
 
 def test_a_click_without_dpdk_is_not_enough(tmp_path: Path) -> None:
-    fake(FastClick(), tmp_path, "#!/bin/sh\necho 'click (Click) 2.1'\n")
+    fake(FastClick(), tmp_path, "#!/bin/sh\n[ $5 = version ] && echo 2.1 || echo Idle\n")
     assert "DPDK" in FastClick().check(str(tmp_path)).missing
 
 
