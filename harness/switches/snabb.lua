@@ -37,6 +37,21 @@ function VhostUser:set_vring_err (msg, fds, nfds)
    for i = 0, nfds - 1 do ffi.C.close(fds[i]) end
 end
 
+-- QEMU enables rings before it says where they are, and Snabb would look at them at once.
+local kick, get_vring_base = VhostUser.set_vring_kick, VhostUser.get_vring_base
+function VhostUser:set_vring_enable (msg)
+   self.vhost_ready = msg.u64 ~= 0 and self.dev:ready() ~= nil
+end
+function VhostUser:set_vring_kick (msg, fds, nfds)
+   kick(self, msg, fds, nfds)
+   self.vhost_ready = self.dev:ready() ~= nil
+end
+function VhostUser:get_vring_base (msg)
+   local ring = self.dev.virtq[msg.state.index]
+   get_vring_base(self, msg)
+   ring.virtq = nil
+end
+
 -- Without VIRTIO_F_VERSION_1, which Snabb does not offer, a driver need not acknowledge features (virtio 1.1, 3.1.1 and
 -- 3.1.2), and DPDK's virtio-user does not. These are the ones that both ends have, and QEMU sets its own.
 local FEATURES = 0x18008000     -- VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_ANY_LAYOUT, VIRTIO_RING_F_INDIRECT_DESC
