@@ -70,11 +70,10 @@ def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: An
     assert str(tmp_path) in missing and f"{driver.name}@PREFIX" in missing and prefix_variable(driver.name) in missing
 
 
-SAYS = {"vpp": "vpp v23.06-release built by root on host at 2026-11-21T17:20:00",
-        "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
+SAYS = {"vpp": "", "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
         "fastclick": "2.1"}
 CLASSES = "Idle\nControlSocket\nFromDPDKDevice\nToDPDKDevice"
-HEARD = {"vpp": "23.06-release", "snabb": "2024.08 (3-gf32729274)",
+HEARD = {"vpp": "23.06", "snabb": "2024.08 (3-gf32729274)",
          "fastclick": "2.1"}
 
 
@@ -82,6 +81,7 @@ def fake(driver: Any, prefix: Path, says: str) -> Path:
     """An installation whose main binary runs this script."""
     for tool in ("vppctl", "vpp_get_stats"):
         executable(prefix / "bin" / tool, "#!/bin/sh\n")
+    write(prefix / "lib" / "x86_64-linux-gnu" / "libvlib.so.23.06", "")
     return executable(prefix / "bin" / {"fastclick": "click"}.get(driver.name, driver.name), says)
 
 
@@ -90,14 +90,24 @@ def test_a_switch_tells_its_version(driver: Any, tmp_path: Path) -> None:
     binary = fake(driver, tmp_path, f"#!/bin/sh\n[ \"$5\" = classes ] && echo '{CLASSES}' && exit\n"
                                     f"echo '{SAYS[driver.name]}'\n")
     check = driver.check(str(tmp_path))
-    assert (check.version, check.missing, check.files) == (HEARD[driver.name], "", (str(binary),))
+    assert (check.version, check.missing, check.files[0]) == (HEARD[driver.name], "", str(binary))
 
 
-@every_built
+@pytest.mark.parametrize("driver", [FastClick(), Snabb()], ids=lambda d: d.name)
 @pytest.mark.parametrize("script", ["", "#!/bin/sh\nkill -SEGV $$\n", "#!/nowhere/sh\n", "#!/bin/sh\necho hello\n",
                                     "#!/bin/sh\nprintf '\\377\\376'\n"])
 def test_a_strange_binary_is_missing_and_no_exception(driver: Any, script: str, tmp_path: Path) -> None:
     assert str(fake(driver, tmp_path, script)) in driver.check(str(tmp_path)).missing
+
+
+@pytest.mark.parametrize("libraries", [[], ["lib/libvlib.so.23.06", "lib/x86_64-linux-gnu/libvlib.so.24.02"]])
+def test_a_vpp_without_one_version_is_missing(libraries: list[str], tmp_path: Path) -> None:
+    fake(Vpp(), tmp_path, "")
+    (tmp_path / "lib" / "x86_64-linux-gnu" / "libvlib.so.23.06").unlink()
+    for name in libraries:
+        write(tmp_path / name, "")
+    missing = Vpp().check(str(tmp_path)).missing
+    assert str(tmp_path) in missing and missing.startswith(str(len(libraries)))
 
 
 def test_a_click_without_dpdk_is_not_enough(tmp_path: Path) -> None:
