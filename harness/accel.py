@@ -16,6 +16,7 @@ from harness.bed import Bed
 from harness.errors import CannotRun, CellFailed
 from harness.guest import RunningPeer
 from harness.plan import Image, Peer
+from harness.virtio import Virtio
 
 KVM = Path("/dev/kvm")
 
@@ -53,10 +54,10 @@ def _works(bed: Bed, image: Image, folder: Path, logs: Path, say: Callable[[str]
 
 
 def _boots(bed: Bed, image: Image, folder: Path, logs: Path) -> bool:
+    cpus = tuple(host.cpus())
     vm = qemu.Vm("kvm-try", bed.qemu_binary, "kvm", bed.guest_memory_mib, 0, image.kernel, image.initramfs,
-                 str(logs.resolve() / "kvm-try.console"), str(folder / "kvm.control"), (), bed.ring_size,
-                 tuple(host.cpus()),
-                 hugetlb=False)
+                 str(logs.resolve() / "kvm-try.console"), str(folder / "kvm.control"), str(folder / "kvm.qmp"), (),
+                 Virtio(), cpus, cpus[0], cpus[:1] * 2, page_mib=0)
     peer = Peer("kvm-try", "none", (), (), (), vm)
     with ExitStack() as stack:
         try:

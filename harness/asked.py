@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness import bed, host, plan, scenario
@@ -57,15 +58,20 @@ def of_run(about: Mapping[str, Any]) -> Asked:
                        "`vswbench run`") from None
 
 
-def unpacked(asked: Asked, sources: Mapping[str, str], into: Path) -> Asked:
-    """The same, its files written anew into a folder from their recorded texts, as they lay to each other."""
+def unpacked(asked: Asked, sources: Mapping[str, str], into: Path, beside: Mapping[str, Path] = MappingProxyType({})
+             ) -> Asked:
+    """The same, its files written anew into a folder from their recorded texts, as they lay to each other. `beside`:
+    files that they name, by their names, and where these are."""
     base = "/0/1/2/3/4/5/6/7/8/9"       # deep enough for every ../ that anyone types
-    real = {name: os.path.abspath(os.path.join(base, name)) for name in sources}
+    real = {name: os.path.abspath(os.path.join(base, name)) for name in (*sources, *beside)}
     top = os.path.commonpath([os.path.dirname(path) for path in real.values()]) if real else base
     new = {name: into / os.path.relpath(path, top) for name, path in real.items()}
     for name, text in sources.items():
         new[name].parent.mkdir(parents=True, exist_ok=True)
         new[name].write_text(text, encoding="utf-8")
+    for name, path in beside.items():
+        new[name].parent.mkdir(parents=True, exist_ok=True)
+        new[name].symlink_to(path.resolve())
     try:
         return replace(asked, files=tuple(new[str(f)] for f in asked.files),
                        testbed=new[str(asked.testbed)] if asked.testbed else None)

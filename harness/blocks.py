@@ -7,14 +7,16 @@ block: shuffled, or to and fro (ABBA), so that none is always first. Blocks are 
 trials of one start have that start in common and are no independent repeats.
 
 Every block of a run with several starts with the anchor: the generator alone, through memory, with no switch at all. If
-it is off, the machine was, and not what is compared.
+it is off (anchor.py), the machine was, and not what is compared: the block is measured again behind the others, as one
+with a number of its own.
 """
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness import anchor as of_anchor
 from harness import plan, scenario
 from harness.bed import Bed
 from harness.plan import Cell
@@ -28,11 +30,13 @@ ANCHOR_TABLE = {
 
 @dataclass(frozen=True)
 class Turn:
-    """One cell in one block; `position` counts the turns of a run from 1 on."""
+    """One cell in one block; `position` counts the turns of a run from 1 on. `repeats`: the suspect block that this one
+    is measured instead of."""
 
     position: int
     block: int
     cell: Cell
+    repeats: int | None = None
 
 
 def schedule(cells: Sequence[Cell], anchor: Cell | None = None) -> list[Turn]:
@@ -40,6 +44,29 @@ def schedule(cells: Sequence[Cell], anchor: Cell | None = None) -> list[Turn]:
     ordered = [(block, cell) for block in range(1, blocks_of(cells) + 1)
                for cell in ([anchor] if anchor else []) + _one(block, cells)]
     return [Turn(position, block, cell) for position, (block, cell) in enumerate(ordered, start=1)]
+
+
+def again(cells: Sequence[Cell], anchor: Cell | None, anchors_pps: Mapping[int, float], repeats: Mapping[int, int],
+          position: int) -> list[Turn]:
+    """The turns that suspect blocks still take: a block for each, of the cells that were in it and are to be measured
+    so often. `repeats` maps blocks to those that they repeat; the turns of these come too, for some may not have been
+    measured yet. `position`: of the last turn so far."""
+    wanted = dict(repeats)
+    suspect = of_anchor.suspects(anchors_pps, repeats)
+    for block in range(1, blocks_of(cells) + 1):
+        tries = [new for new, old in repeats.items() if old == block]
+        if max(tries, default=block) in suspect and _repeated(cells, block, len(tries) + 1):
+            wanted[max([blocks_of(cells), *wanted]) + 1] = block
+    found = []
+    for new, old in sorted(wanted.items()):
+        number = 1 + sum(1 for other, of in wanted.items() if of == old and other < new)
+        found += [(new, old, cell) for cell in [*([anchor] if anchor else []), *_repeated(cells, old, number)]]
+    return [Turn(place, new, cell, old) for place, (new, old, cell) in enumerate(found, start=position + 1)]
+
+
+def _repeated(cells: Sequence[Cell], block: int, number: int) -> list[Cell]:
+    """The cells of a block that are measured again for the `number`th time, in the order in which they were."""
+    return [cell for cell in _one(block, cells) if cell.repeat.again >= number]
 
 
 def blocks_of(cells: Sequence[Cell]) -> int:

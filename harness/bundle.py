@@ -7,13 +7,16 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import shlex
+import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from harness import results
+from harness import replayed, results
 from harness.errors import BadInput, CannotRun
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +24,7 @@ PROGRAM = ("vswbench", "Makefile", "CMakeLists.txt", "README.md", "CONTRIBUTING.
            "pktgen",
            "vnf", "scenarios")
 NOT_OURS = ("__pycache__", ".pytest_cache")
+REPLAYED_MAX_BYTES = 512 << 20        # larger recordings are not packed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,26 +36,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def do(given: argparse.Namespace) -> int:
     """Pack; print the archive's path."""
     found = results.read(given.run)
-    for warning in found.warnings:
-        print(f"note: {warning}")
+    recordings, notes = _recordings(found)
+    for line in (*found.warnings, *notes):
+        print(f"note: {line}", file=sys.stderr)
     path = given.out or given.run.resolve().with_name(given.run.resolve().name + ".tar.gz")
     try:
-        pack(found, path)
+        pack(found, path, recordings, notes)
     except OSError as error:
         raise CannotRun(f"{path}: cannot be written: {error.strerror}") from None
     print(path)
     return 0
 
 
-def pack(run: results.Results, path: Path) -> None:
-    """Write the archive. BadInput if it would pack itself."""
+def pack(run: results.Results, path: Path, recordings: Mapping[str, Path] = MappingProxyType({}),
+         notes: Sequence[str] = ()) -> None:
+    """Write the archive; `recordings`: further files of data/, by name; `notes`: what is not as it should be. BadInput
+    if it would pack itself."""
     if path.resolve().is_relative_to(run.folder.resolve()):
         raise BadInput(f"--out {path}: lies in the run's own folder: give another place")
-    top = f"vswbench-{run.name}"
+    top = f"vswbench-{_plain(run.name)}"
     files = dict(_program()) | {f"data/{p.relative_to(run.folder)}": p for p in _walk(run.folder)}
+    files |= {f"data/{name}": p for name, p in recordings.items()}
     sources = _mapping(run.about.get("sources"))
-    made: dict[str, bytes] = {f"asked/{_flat(name)}": text.encode() for name, text in sources.items()}
-    made["ARTEFACT.md"] = readme(run).encode()
+    made: dict[str, bytes] = {f"asked/{_plain(name)}": str(text).encode() for name, text in sources.items()}
+    made["ARTEFACT.md"] = readme(run, notes).encode()
     made["draw.sh"] = DRAW.encode()
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in made.items()}
     sums |= {name: _sha256(p) for name, p in files.items()}
@@ -60,12 +68,14 @@ def pack(run: results.Results, path: Path) -> None:
     with part.open("wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as zipped, \
             tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted({*files, *made}):
-            content = made[name] if name in made else files[name].read_bytes()
             info = tarfile.TarInfo(f"{top}/{name}")
-            info.size = len(content)
+            content = io.BytesIO(made[name]) if name in made else files[name].open("rb")
+            info.size = content.seek(0, os.SEEK_END)
+            content.seek(0)
             executable = name == "draw.sh" or (name in files and os.access(files[name], os.X_OK))
             info.mode = 0o755 if executable else 0o644
-            archive.addfile(info, io.BytesIO(content))
+            archive.addfile(info, content)
+            content.close()
     part.replace(path)
 
 
@@ -82,7 +92,8 @@ def _walk(folder: Path) -> Iterator[Path]:
     """Plain files, in order; no links, no sockets."""
     for path in sorted(folder.rglob("*")):
         within = path.relative_to(folder).parts
-        if path.is_file() and not path.is_symlink() and not any(part in NOT_OURS for part in within):
+        if path.is_file() and not path.is_symlink() and not any(part in NOT_OURS for part in within) and (
+                str(path).isprintable() and "\\" not in str(path)):      # of which SHA256SUMS could say nothing
             yield path
 
 
@@ -91,9 +102,26 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flat(name: str) -> str:
-    """A file's name as it was typed, as one that lies in a folder of ours."""
-    return name.replace("..", "up").strip("/").replace("/", "__")
+def _plain(name: str) -> str:
+    """What a run calls a file or itself, as the name of one that lies in a folder of ours, on any machine."""
+    flat = name.replace("..", "up").strip("/").replace("/", "__")
+    return re.sub("[^A-Za-z0-9._+=-]", "_", flat)[:150] or "_"
+
+
+def _recordings(run: results.Results) -> tuple[dict[str, Path], list[str]]:
+    """Replayed files that are to be packed, by their places in the results folder; and what is to be said of others."""
+    there, take, lines = replayed.found(run.folder, run.about), {}, []
+    for name, (digest, _) in replayed.known(run.about).items():
+        shown = ascii(name)
+        if name not in there:
+            lines.append(f"the replayed file {shown} is gone, or another one than it was: not packed; whoever measures "
+                         f"again needs it (sha256 {digest})")
+        elif (size_bytes := there[name].stat().st_size) > REPLAYED_MAX_BYTES:
+            lines.append(f"the replayed file {shown} has {size_bytes >> 20} MiB, over {REPLAYED_MAX_BYTES >> 20} MiB: "
+                         f"not packed; give it along, as data/{replayed.kept_as(digest)}")
+        else:
+            take[replayed.kept_as(digest)] = there[name]
+    return take, lines
 
 
 DRAW = """#!/bin/sh
@@ -105,17 +133,17 @@ grep -E '  data/figures/.*[.]svg$' SHA256SUMS | sha256sum -c -
 """
 
 
-def readme(run: results.Results) -> str:
+def readme(run: results.Results, notes: Sequence[str] = ()) -> str:
     """How to get from the data to the figures, and from a machine to the data."""
     about = run.about
-    versions = about.get("versions") or {}
-    machine = about.get("machine") or {}
-    minutes = (about.get("duration_s") or 0) / 60
+    versions, machine = _mapping(about.get("versions")), _mapping(about.get("machine"))
+    took_s = about.get("duration_s")
+    minutes = f"{took_s / 60:.0f}" if isinstance(took_s, (int, float)) and abs(took_s) < 1e9 else "?"
     megabytes = sum(p.stat().st_size for p in _walk(run.folder)) / 1e6
     known = _mapping(versions.get("switches")).items()
     switches = "".join(f"- {name}: {said.get('version', '')}\n" for name, said in known if isinstance(said, Mapping))
     cpus = f"{machine.get('cpu_model', 'an unknown CPU')}, {machine.get('cpu_count', '?')} CPUs"
-    warnings = "".join(f"- {w}\n" for w in run.warnings) or "- none\n"
+    warnings = "".join(f"- {w}\n" for w in (*run.warnings, *notes)) or "- none\n"
     return f"""# {run.name}
 
 Data, figures and program of one run of vswbench. Licence of the program: LICENSE.
@@ -133,7 +161,7 @@ files in data/ and checks each SVG against SHA256SUMS. PDF files carry their dat
     make setup
     ./vswbench rerun data --any-machine
 
-Took {minutes:.0f} minutes and {megabytes:.1f} MB then; needs root for real switches. It measures the very scenarios
+Took {minutes} minutes and {megabytes:.1f} MB then; needs root for real switches. It measures the very scenarios
 of this run (asked/, also in data/run.json) and compares: exit status 0 no cell slower, 3 some are, 4 not decided.
 The command then was:
 
@@ -152,17 +180,19 @@ All of it, with hashes of every binary, every command line and the order of the 
 ## What is in data/
 
 trials.csv (every trial), results.csv (every figure of every cell), latency.csv and histograms.csv (whole histograms),
-blocks.csv (the order, with times), ports.csv, series.csv, run.json, logs/ and figures/. Columns: README.md.
+blocks.csv (the order, with times), ports.csv, nfs.csv, series.csv, run.json, logs/, figures/, and in replayed/ the
+recordings that were replayed, each under its SHA-256. Columns: README.md.
 """
 
 
 def _command(about: Mapping[str, Any]) -> str:
     """As a person types it, in a checkout of vswbench."""
     request = about.get("request")
-    if not isinstance(request, Mapping) or not request.get("files"):
+    if not isinstance(request, Mapping) or not isinstance(request.get("files"), list):
         return "(not recorded)"
-    words = ["./vswbench", "run", *request["files"]]
-    words += [word for switch in request.get("switches") or () for word in ("--switch", switch)]
+    switches = request.get("switches")
+    words = ["./vswbench", "run", *map(str, request["files"])]
+    words += [word for switch in (switches if isinstance(switches, list) else ()) for word in ("--switch", str(switch))]
     for key in ("testbed", "blocks"):
         words += [f"--{key}", str(request[key])] if request.get(key) else []
     return shlex.join(words)

@@ -17,7 +17,7 @@ from harness.bed import Bed
 from harness.cores import assign
 from harness.plan import Cell
 from harness.search import Result
-from harness.topology import GENERATOR
+from harness.topology import GENERATOR, ceiling_direction
 
 VERSION = 1
 FILE = "calibration.json"
@@ -39,7 +39,8 @@ class Calibration:
 
     def ceiling_pps(self, port_kind: str, direction: str, frame_bytes: int) -> float | None:
         """The tester's own rate per direction on such ports at the nearest frame size that was measured."""
-        same = [p for p in self.points if (p["port_kind"], p["direction"]) == (port_kind, direction) and p["max_pps"]]
+        same = [p for p in self.points
+                if (p["port_kind"], p["direction"]) == (port_kind, ceiling_direction(direction)) and p["max_pps"]]
         nearest = min(same, key=lambda p: abs(p["frame_bytes"] - frame_bytes), default=None)
         return nearest["max_pps"] if nearest else None
 

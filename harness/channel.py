@@ -5,8 +5,8 @@ import json
 import os
 import select
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from harness.errors import CellFailed
 
@@ -33,7 +33,7 @@ class Channel:
     def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[float], None], log: str = "") -> None:
         self.who = who
         self._see = f"; see {log}" if log else ""
-        self._read_fd = read_fd
+        self.read_fd = read_fd
         self._write_fd = write_fd
         self._alive = alive
         self._buffer = b""
@@ -41,6 +41,11 @@ class Channel:
 
     def request(self, cmd: str, timeout_s: float, **arguments: Any) -> Mapping[str, Any]:
         """Send a request and give its reply. CellFailed on a refusal, a time-out, or a dead peer."""
+        self.post(cmd, **arguments)
+        return self.answer(cmd, timeout_s)
+
+    def post(self, cmd: str, **arguments: Any) -> None:
+        """Send a request; answer() gives its reply."""
         self._next_id += 1
         line = json.dumps({"id": self._next_id, "cmd": cmd, **arguments}) + "\n"
         try:
@@ -48,10 +53,18 @@ class Channel:
         except OSError as error:
             self._alive(EXIT_S)
             raise CellFailed(f"{self.who}: control channel broken: {error}") from None
+
+    def answer(self, cmd: str, timeout_s: float) -> Mapping[str, Any]:
+        """The reply to what was posted last."""
         reply = self._next(timeout_s, f"answer to '{cmd}'", lambda o: o.get("id") == self._next_id)
         if not reply.get("ok"):
             raise CellFailed(f"{self.who} refused '{cmd}': {reply.get('error', 'no reason given')}")
         return reply
+
+    def hangs(self, what: str, timeout_s: float) -> NoReturn:
+        """Fail for what has not come in time; for its process, if that has ended."""
+        self._alive(0)
+        raise CellFailed(f"{self.who} hangs: no {what} within {timeout_s:g} s{self._see}")
 
     def event(self, name: str, timeout_s: float) -> Mapping[str, Any]:
         """Wait for an event of the peer."""
@@ -79,9 +92,8 @@ class Channel:
                 raise CellFailed(f"{self.who} sent a line of over {LINE_MAX} bytes")
             left = deadline - time.monotonic()
             if left <= 0:
-                self._alive(0)
-                raise CellFailed(f"{self.who} hangs: no {what} within {timeout_s:g} s{self._see}")
-            if select.select([self._read_fd], [], [], min(left, CHECK_EVERY_S))[0]:
+                self.hangs(what, timeout_s)
+            if select.select([self.read_fd], [], [], min(left, CHECK_EVERY_S))[0]:
                 data = self._read()
                 if not data:
                     self._alive(EXIT_S)
@@ -94,6 +106,26 @@ class Channel:
 
     def _read(self) -> bytes:
         try:
-            return os.read(self._read_fd, 1 << 20)
+            return os.read(self.read_fd, 1 << 20)
         except ConnectionError:
             return b""
+
+
+def together(channels: Sequence[Channel], cmd: str, timeout_s: float, meanwhile: Callable[[], None] = lambda: None
+             ) -> list[float]:
+    """Send one request to all, and do `meanwhile`, before any is waited for. When each has answered (time.monotonic());
+    fails as request() does."""
+    for channel in channels:
+        channel.post(cmd)
+    meanwhile()
+    waiting = {channel.read_fd: channel for channel in channels}
+    answered: dict[Channel, float] = {}
+    deadline = time.monotonic() + timeout_s
+    while waiting:
+        heard = select.select(list(waiting), [], [], max(0.0, deadline - time.monotonic()))[0]
+        if not heard:
+            next(iter(waiting.values())).hangs(f"answer to '{cmd}'", timeout_s)
+        for channel in map(waiting.pop, heard):
+            channel.answer(cmd, timeout_s)
+            answered[channel] = time.monotonic()
+    return [answered[channel] for channel in channels]

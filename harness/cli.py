@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, report, rerun, resume,
-                     run, simulate, table, terminal, traffic)
+from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, report, rerun,
+                     results, resume, run, simulate, table, terminal, traffic)
 from harness.asked import Asked
 from harness.bench import command as bench
 from harness.compare import command as compare
@@ -31,16 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.do(arguments)
         return status
     except BadInput as error:
-        print(f"vswbench: {error}", file=sys.stderr)
+        print(f"vswbench: {results.printable(str(error))}", file=sys.stderr)
         return 2
     except (CannotRun, figures.FigureError) as error:
-        print(f"vswbench: {error}", file=sys.stderr)
+        print(f"vswbench: {results.printable(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:         # the reader of our output, such as head, has gone
         _to_nowhere(sys.stdout.fileno())
         return 0
     except OSError as error:        # most often: no space left on the device
-        print(f"vswbench: {error}", file=sys.stderr)
+        print(f"vswbench: {results.printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("vswbench: interrupted", file=sys.stderr)
@@ -133,12 +133,15 @@ def _measure(wanted: Asked, arguments: argparse.Namespace) -> int:
     elif arguments.quiet:
         print(folder)
     else:
-        table.show(outcomes, console)
+        if outcomes:
+            table.show(outcomes, console)
         _share(outcomes, console)
         console.print(f"results: {folder}", markup=False, soft_wrap=True)
         for path in drawn:
             if path.suffix in (".pdf", ".png"):
                 console.print(f"figure:  {path}", markup=False, soft_wrap=True)
+        if status == 130:
+            console.print(f"to go on: vswbench run --resume {folder}", markup=False, soft_wrap=True)
     return status
 
 
@@ -253,8 +256,8 @@ def _traffic(cell: Cell) -> str:
     """What is sent in each direction, at a rate that the search will choose; the file's keys before it."""
     assert cell.traffic
     rate_pps = (cell.search.rate_pps or (1.0,))[0]
-    streams = [traffic.stream(cell.traffic, cell.frame_bytes, cell.flows, rate_pps, back=bool(i))
-               for i in range(len(cell.topology.flows))]
+    streams = [traffic.stream(cell.traffic, cell.frame_bytes, cell.flows, rate_pps, back=flow.back)
+               for flow in cell.topology.flows]
     asked = [json.dumps({key: value for key, value in s.items() if key != "rate_pps"}) for s in streams]
     return "\n".join([f"traffic {cell.traffic.label}: {cell.traffic.text}",
                       *(f"  direction {i}: {text}" for i, text in enumerate(asked))])

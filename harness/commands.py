@@ -21,14 +21,22 @@ def setup_of(cell: Cell, the_bed: Bed, image: Image) -> Setup:
 def lines(setup: Setup) -> list[str]:
     """Everything that is started, one line each (files have more)."""
     found = [f"hugepages of 2 MiB: {setup.hugepages}"]
+    found += [f"hugepages of 1 GiB: {setup.gigantic_pages}"] if setup.gigantic_pages else []
+    steps = [_step(step) for step in (*setup.launch, *setup.wire)]
+    peers = []
     for peer in setup.peers:
         if peer.vm:
-            cpus = ",".join(map(str, peer.vm.cpus))
-            found.append(f"start {peer.name} (VM) on CPU {cpus}: {shlex.join(qemu.argv(peer.vm))}")
-            found.append(f"  in it: {shlex.join(peer.argv)}")
+            if peer.vm.own:
+                peers.append(f"make a key pair {peer.vm.own.key} and cloud-init's seed in {peer.vm.own.seed}")
+            peers.append(f"start {peer.name} (VM): {shlex.join(qemu.argv(peer.vm))}")
+            vcpus = ", ".join(f"vCPU {vcpu} on CPU {cpu}" for vcpu, cpu in enumerate(peer.vm.vcpu_cpus))
+            if peer.vm.own:
+                peers.append(f"  by {shlex.join(peer.vm.own.ssh('...'))}: copy {peer.vm.own.programs} in, start init")
+            peers.append(f"  once it has booted: {vcpus}, other threads of QEMU on CPU {peer.vm.control_cpu}")
+            peers.append(f"  in it: {shlex.join(peer.argv)}")
         else:
-            found.append(f"start {peer.name}: {shlex.join(peer.argv)}")
-    return found + [_step(step) for step in (*setup.launch, *setup.wire)]
+            peers.append(f"start {peer.name}: {shlex.join(peer.argv)}")
+    return found + (steps + peers if setup.switch_first else peers + steps)
 
 
 def _step(step: Step) -> str:

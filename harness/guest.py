@@ -5,16 +5,18 @@ our programs. Making a RunningPeer starts it without waiting; ready() waits.
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness import qemu
+from harness import ownimage, qemu, qmp
 from harness.channel import Channel
 from harness.errors import CellFailed
 from harness.plan import Peer
-from harness.proc import Process, wait_until
+from harness.proc import LAST_WORDS, Process, wait_until
 
 PROGRAM_READY_S = 30.0
+PANIC = "Kernel panic - not syncing"     # kernel/panic.c
 BOOT_S = {"kvm": 15.0, "tcg": 60.0}
 
 
@@ -24,10 +26,16 @@ class RunningPeer:
     def __init__(self, peer: Peer, log_folder: Path, stack: ExitStack) -> None:
         self.peer = peer
         self.channel: Channel | None = None
+        self.tsc_hz = 0.0           # as its program measured it; a VM has the host's
         self._stack = stack
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
-            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.cpus)
+            console = Path(peer.vm.console_log)
+            self._inner_log = log_folder / f"{peer.name}.ssh.log"
+            if peer.vm.own:
+                ownimage.prepare(peer.name, peer.vm.own, self._inner_log)
+            self.process = Process(peer.name, qemu.argv(peer.vm), log, cpus=peer.vm.boot_cpus,
+                                   more_words=lambda: f"{_console(console)}; see {console}")
         else:
             self.process = Process(peer.name, peer.argv, log, env=dict(peer.env), piped=True)
         stack.callback(self.process.stop)
@@ -36,6 +44,8 @@ class RunningPeer:
         """Wait for the program's ready event (in a VM: boot, then start it)."""
         if self.peer.vm:
             self.boot(self.peer.vm)
+            qmp.pin(self.peer.name, self.peer.vm.qmp_socket, self.process.pid, self.peer.vm.control_cpu,
+                    self.peer.vm.vcpu_cpus)
             assert self.channel
             self.channel.request("exec", PROGRAM_READY_S, argv=list(self.peer.argv))
         else:
@@ -44,17 +54,30 @@ class RunningPeer:
             self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self.process.check_alive,
                                    str(self.process.log))
         assert self.channel
-        self.channel.event("ready", PROGRAM_READY_S)
+        self.tsc_hz = float(self.channel.event("ready", PROGRAM_READY_S)["tsc_hz"])
 
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""
         connection = self._connect(vm)
-        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), self.process.check_alive,
+        alive = self._move_in(vm) if vm.own else self.process.check_alive
+        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), alive,
                                vm.console_log)
         try:
             self.channel.event("booted", BOOT_S[vm.accel])
         except CellFailed as failure:
-            raise CellFailed(f"{failure}{_last_line(Path(vm.console_log))}") from None
+            words = _console(Path(vm.console_log))
+            raise failure if words in str(failure) else CellFailed(f"{failure}{words}") from None
+
+    def _move_in(self, vm: qemu.Vm) -> Callable[[float], None]:
+        """Start init in an image of the person's own. Gives what tells whether the guest is alive."""
+        assert vm.own
+        session = ownimage.move_in(vm.name, vm.own, vm.accel, vm.hugepages, [nic.mac for nic in vm.nics], self.process,
+                                   self._inner_log, self._stack)
+
+        def alive(patience_s: float) -> None:
+            self.process.check_alive()      # its end is the session's, and says more
+            session.check_alive(patience_s)
+        return alive
 
     def _connect(self, vm: qemu.Vm) -> socket.socket:
         """QEMU makes the control socket early, but answers on it only when all its NICs have been connected."""
@@ -73,9 +96,13 @@ class RunningPeer:
         return all(port["link_up"] for port in self.channel.request("ports", PROGRAM_READY_S)["ports"])
 
 
-def _last_line(console: Path) -> str:
+def _console(path: Path) -> str:
+    """What a guest's console says in the end, for an error line; a panic before anything else."""
     try:
-        lines = [line.strip() for line in console.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
-        return ""
-    return f" (the console's last line: {lines[-1][:200]})" if lines else " (the console is empty)"
+        return " (it has no console yet)"
+    panics = [line for line in lines if PANIC in line]
+    if panics:
+        return f" (the guest's kernel gave up: {panics[0][panics[0].index(PANIC):][:LAST_WORDS]})"
+    return f" (the console's last line: {lines[-1][:LAST_WORDS]})" if lines else " (the console is empty)"

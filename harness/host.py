@@ -132,6 +132,11 @@ def hugepages(which: str) -> int:
         return 0
 
 
+def gigantic_pages_free() -> int:
+    """Free hugepages of 1 GiB: only a boot can reserve them, so they are never made here."""
+    return int(_read(f"{HUGEPAGES.parent}/hugepages-1048576kB/free_hugepages") or 0)
+
+
 def _write_hugepages(count: int) -> None:
     (HUGEPAGES / "nr_hugepages").write_text(str(count))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from harness.plan import Cell
 from harness.results import Results, Value, summarised
 from harness.search import Result
+from harness.search.base import flagged as with_flag
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ def over_blocks(cell: Cell, outcomes: Sequence[Outcome]) -> Outcome:
                    sum(o.traffic_s for o in outcomes), sum(o.wall_s for o in outcomes))
 
 
+def flagged(outcome: Outcome, flag: str) -> Outcome:
+    """The same with a flag more on it and on each of its figures."""
+    return replace(outcome, results=with_flag(outcome.results, flag),
+                   flags=tuple(dict.fromkeys((*outcome.flags, flag))))
+
+
 def _result(value: Value, flags: Sequence[str]) -> Result:
     return Result(value.metric, value.value, value.unit, value.n, value.ci_low, value.ci_high,
                   tuple(dict.fromkeys((*value.flags, *flags))), value.status)
@@ -61,7 +68,8 @@ def recorded(cells: Mapping[str, Cell], values: Results, done: frozenset[tuple[s
 
 
 def _recorded(cell: Cell, block: int, values: Results) -> Outcome:
-    of_block = [v for m in values.metrics(cell.id) if (v := values.blocks(cell.id, m).get(block))]
+    of_block = [v for m in values.metrics(cell.id)
+                if (v := (values.every_block(cell.id, m) or values.blocks(cell.id, m)).get(block))]
     if none := next((v for v in of_block if v.status in ("unsupported", "failed")), None):
         return Outcome(cell, none.status, none.reason, flags=none.flags)
     results = [_result(v, ()) for v in of_block]

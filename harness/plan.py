@@ -11,18 +11,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import programs, qemu, topology, traffic
+from harness import machine, nfs, programs, qemu, topology, traffic, virtio
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
+from harness.machine import Machine
+from harness.ownimage import OwnImage
 from harness.scenario import NAME_MAX, Repeat, Scenario, Search, fingerprint
 from harness.switches import SWITCHES, find, options
 from harness.switches.base import Driver, Site, Step
 from harness.topology import GENERATOR, Topology
 from harness.traffic import Traffic
+from harness.virtio import Virtio
 
 PAGE_MIB = 2            # hugepages of 2 MiB
 GUEST_HUGEPAGES_MIB = 128
+OWN_IMAGE_MIB = 1024    # for a whole system, unless the scenario says otherwise
+SSH_PORTS = range(20000, 32000)     # below those that Linux gives out by itself
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Cell:
     switch: SwitchEntry
     topology: Topology
     guest: str              # "none", "process" or "qemu"
-    nf: str                 # empty where no nf is in the path
+    nf: str                 # empty where no nf is in the path; "a+b": a chain of unlike ones
     direction: str
     port_kind: str
     frame_bytes: int        # of a genome the mean, rounded; where a file is replayed that of the probes
@@ -44,6 +49,10 @@ class Cell:
     unsupported: str = ""   # why this switch cannot do it; empty if it can
     traffic: Traffic | None = None
     repeat: Repeat = Repeat()
+    idle: str = "auto"      # what an nf does without packets
+    nf_arguments: tuple[tuple[str, str], ...] = ()
+    virtio: Virtio = Virtio()
+    machine: Machine = Machine()
 
     @property
     def point(self) -> str:
@@ -52,7 +61,7 @@ class Cell:
 
     @property
     def chain_length(self) -> int:
-        """Number of nfs in the path; 0 for p2p, p2v and v2v."""
+        """Number of nfs in the chain; 0 where there is no loopback."""
         return self.topology.chain_length
 
     @property
@@ -72,9 +81,9 @@ class Cell:
         return traffic.frame_max_bytes(self.traffic, self.frame_bytes)
 
     @property
-    def queues(self) -> int:
-        """Queue pairs of every port."""
-        return self.traffic.queues if self.traffic else 1
+    def variant(self) -> str:
+        """What is not as usual of its ports and VMs; empty if nothing."""
+        return "-".join(filter(None, (self.virtio.label, self.machine.label)))
 
     @property
     def flags(self) -> list[str]:
@@ -84,17 +93,20 @@ class Cell:
     @property
     def title(self) -> str:
         """For people."""
-        parts = [self.topology.name, self.direction]
+        parts = [self.topology.name, topology.way(self.topology.name, self.direction)]
         if self.guest != "none":
             parts.append(f"{self.guest} guest")
         if self.chain_length:
-            parts.append(f"{self.chain_length} x {self.nf}")
+            parts.append(nfs.chain_text(self.chain_length, self.nf))
+        if self.idle != "auto":
+            parts.append(f"idle {self.idle}")
         if not self.replays:
             parts.append(f"{self.frame_bytes} B")
         if self.flows != 1:
             parts.append(f"{self.flows} flows")
         if self.traffic:
             parts.append(f"traffic {self.traffic.label}")
+        parts += [self.variant] if self.variant else []
         return " ".join(parts)
 
 
@@ -105,6 +117,7 @@ class Image:
     build: str      # folder of pktgen, meter, vnf
     kernel: str
     initramfs: str
+    programs: str = ""      # tar file of what the initramfs holds, for images of other people's
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,8 @@ class Setup:
     launch: tuple[Step, ...]
     wire: tuple[Step, ...]
     hugepages: int                  # 2 MiB pages needed at the same time
+    gigantic_pages: int = 0         # and pages of 1 GiB
+    switch_first: bool = False      # it makes the sockets, so it starts before its peers
 
 
 # ---- cells ---------------------------------------------------------------------------------------------------------
@@ -181,18 +196,23 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
 def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]:
     """The cells of a scenario without a switch; keys that a topology has no use for are taken out, once."""
     m = scenario.matrix
-    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind")
+    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind", "idle")
+    kinds = [Virtio(*values) for values in itertools.product(*(m[key] for key in virtio.MATRIX))]
     mean = scenario.traffic.mean_frame_bytes if scenario.traffic else None
     sizes = m["frame_bytes"] if mean is None else (mean,)
     seen = set()
-    for name, direction, guest, nf, chain, flows, kind, size in itertools.product(*(m[key] for key in keys), sizes):
+    for point in itertools.product(*(m[key] for key in keys), sizes, kinds):
+        name, direction, guest, nf, chain, flows, kind, idle, size, ports = point
         if name != "loopback":
-            nf, chain = "", 0
+            nf, chain = topology.REFLECTOR if name in topology.ROUND_TRIPS else "", 0
+            idle = "auto"
+        chain = (len(nfs.chain(nf)) if name == "loopback" else 0) or chain
         if name == "p2p":
             guest = "none"
         elif guest == "none":
             continue
-        if (key := (name, direction, guest, nf, chain, flows, kind, size)) in seen:
+        ports = ports.of_a_ring_port if kind == "ring" else ports
+        if (key := (name, direction, guest, nf, chain, flows, kind, idle, size, ports)) in seen:
             continue
         seen.add(key)
         try:
@@ -205,18 +225,27 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         except BadInput as why:
             raise BadInput(f"{bed.source}: [cores]: {why}") from None
         yield Cell("", scenario.name, SwitchEntry("", "", ""), topo, guest, nf, direction, kind, size, flows,
-                   scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat)
+                   scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat, idle=idle,
+                   nf_arguments=scenario.nf_arguments if nf else (), virtio=ports,
+                   machine=scenario.machine if guest == "qemu" else Machine())
 
 
 def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts = [cell.scenario, cell.topology.name, cell.direction]
     parts += [] if cell.guest == "none" else [cell.guest]
     parts += [f"{cell.chain_length}{cell.nf}"] if cell.chain_length else []
+    parts += [] if cell.idle == "auto" else [f"idle-{cell.idle}"]
     parts += [] if cell.replays else [f"{cell.frame_bytes}B", f"{cell.flows}f"]
-    parts += [cell.port_kind, *([cell.traffic.label] if cell.traffic else []), entry.name]
+    parts += [cell.port_kind, *([cell.variant] if cell.variant else [])]
+    parts += [*([cell.traffic.label] if cell.traffic else []), entry.name]
     mine = replace(cell, id=".".join(parts), switch=entry)
-    if why := traffic.unsupported(cell.traffic, cell.topology.one_holds_both_ends, bool(cell.topology.guests)):
+    if why := traffic.unsupported(cell.traffic, cell.topology):
         return replace(mine, unsupported=why)
+    if cell.idle == "interrupt" and cell.virtio.queues > 1:
+        return replace(mine, unsupported="idle = \"interrupt\" waits on one queue pair a port: take another idle")
+    if cell.idle == "interrupt" and cell.guest == "qemu":
+        return replace(mine, unsupported="a VM's NIC has no receive interrupts under uio_pci_generic: take "
+                       "another idle")
     driver = _driver(entry)
     if cell.port_kind not in driver.ports:
         why = f"{driver.name} has no ports of kind {cell.port_kind} (it can do {', '.join(driver.ports)})"
@@ -242,28 +271,41 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
     """Every process, file and command of the cell. `folder` is its own, empty; its path must be short, since the path
     of a unix socket holds at most 107 bytes (unix(7)). `logs` is where a VM's console goes. `accel` is "kvm" or
     "tcg"."""
-    site = _site(cell, folder, bed.ring_size)
+    site = _site(cell, folder, _ring_size(cell, bed))
     driver = _driver(cell.switch)
     peers = tuple(_peers(cell, bed, image, folder, logs, accel))
     mib = 0
     if cell.port_kind != "ring":
-        process_mib = programs.process_mib(cell.frame_max_bytes, cell.queues)
-        mib = driver.hugepages_mib + sum(p.vm.memory_mib if p.vm else process_mib for p in peers)
-    return Setup(peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)), -(-mib // PAGE_MIB))
+        process_mib = programs.process_mib(cell.frame_max_bytes, cell.virtio.queues)
+        mib = driver.hugepages_mib + sum(_hugepages_mib(p.vm) if p.vm else process_mib for p in peers)
+    gigantic = sum(p.vm.memory_mib // 1024 for p in peers if p.vm and p.vm.page_mib == 1024)
+    return Setup(peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)), -(-mib // PAGE_MIB), gigantic,
+                 cell.virtio.sockets == "switch")
+
+
+def _ring_size(cell: Cell, bed: Bed) -> int:
+    return cell.virtio.ring_size or bed.ring_size
+
+
+def _hugepages_mib(vm: qemu.Vm) -> int:
+    """What a VM takes of the 2 MiB pages."""
+    return vm.memory_mib if vm.page_mib == PAGE_MIB else 0
 
 
 def _prefix(folder: str, name: str) -> str:
     return f"vsw-{fingerprint([folder])}-{name}"
 
 
-def _socket(folder: str, port: topology.Port) -> str:
-    return str(PurePosixPath(folder) / port.name)
+def _socket(cell: Cell, folder: str, port: topology.Port) -> str:
+    """Beside the switch's folder, or in it where the switch makes it: there Open vSwitch's can only be."""
+    inner = ("switch",) if cell.virtio.sockets == "switch" else ()
+    return str(PurePosixPath(folder, *inner) / port.name)
 
 
 def _site(cell: Cell, folder: str, ring_size: int) -> Site:
-    sockets = tuple(_socket(folder, port) for port in cell.topology.ports)
+    sockets = tuple(_socket(cell, folder, port) for port in cell.topology.ports)
     return Site(str(PurePosixPath(folder) / "switch"), sockets, cell.topology, cell.cores, cell.switch.prefix,
-                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.queues,
+                ring_size, _prefix(folder, "switch"), cell.frame_max_bytes, cell.virtio,
                 options.complete(_driver(cell.switch).options, cell.switch.options))
 
 
@@ -280,13 +322,28 @@ def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: st
 def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
     """(socket, MAC address) of each port that `peer` holds."""
     ports = [cell.topology.ports[i] for i in cell.topology.ports_of(peer)]
-    return [(_socket(folder, port), programs.mac(peer, port.peer_port)) for port in ports]
+    return [(_socket(cell, folder, port), programs.mac(peer, port.peer_port)) for port in ports]
+
+
+def _nf(cell: Cell, name: str) -> str:
+    """The nf of a guest with its argument."""
+    if not cell.nf or name == GENERATOR:
+        return ""
+    return nfs.of_guest(cell.nf, cell.nf_arguments, 1 + [g.name for g in cell.topology.guests].index(name))
+
+
+def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
+    """What a peer does without packets: an nf what the scenario says; else it gives way where it shares a CPU."""
+    if role == "vnf" and cell.idle != "auto":
+        return cell.idle
+    return shared if cell.cores.shares(name) else "busy"
 
 
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
-    idle = "yield" if cell.cores.shares(name) else "busy"
-    options = programs.own(role, cell.nf, idle, bed.ring_size, cell.frame_max_bytes, cell.queues)
-    mib = programs.process_mib(cell.frame_max_bytes, cell.queues)
+    idle = _idle(cell, name, role, "yield")
+    ring_size, queues = _ring_size(cell, bed), cell.virtio.queues
+    options = programs.own(role, _nf(cell, name), idle, ring_size, cell.frame_max_bytes, queues)
+    mib = programs.process_mib(cell.frame_max_bytes, queues)
     cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
     binary = str(PurePosixPath(image.build) / role)
@@ -294,22 +351,50 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
     ends = _ends(cell, folder, name)
-    vdevs = [programs.virtio_user(i, socket, mac, bed.ring_size, cell.queues) for i, (socket, mac) in enumerate(ends)]
+    vdevs = [programs.virtio_user(i, socket, mac, ring_size, cell.virtio) for i, (socket, mac) in enumerate(ends)]
     argv = [binary, *programs.host_eal(_prefix(folder, name), *cpus, vdevs, mib), *options]
-    return Peer(name, role, tuple(argv), env, tuple(socket for socket, _ in ends))
+    return Peer(name, role, tuple(argv), env, _made(cell, ends))
+
+
+def _made(cell: Cell, ends: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The sockets that a peer makes."""
+    return tuple(socket for socket, _ in ends) if cell.virtio.sockets == "peer" else ()
 
 
 def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: topology.Guest, accel: str) -> Peer:
     ends = _ends(cell, folder, guest.name)
-    # larger frames take larger buffers, of which the guest gets as much more memory
-    more_mib = programs.process_mib(cell.frame_max_bytes) - programs.PROCESS_MIB
-    vm = qemu.Vm(guest.name, bed.qemu_binary, accel, bed.guest_memory_mib + more_mib,
-                 (GUEST_HUGEPAGES_MIB + more_mib) // PAGE_MIB,
-                 image.kernel, image.initramfs, str(PurePosixPath(logs) / f"{guest.name}.console"),
-                 str(PurePosixPath(folder) / f"{guest.name}.control"),
-                 tuple(qemu.Nic(socket, mac) for socket, mac in ends), bed.ring_size, (cell.cores.of(guest.name),))
+    cores, kind, ring_size = cell.cores, cell.virtio, _ring_size(cell, bed)
+    # larger frames take larger buffers and further queues take more, of which the guest gets as much more memory
+    more_mib = programs.process_mib(cell.frame_max_bytes, kind.queues) - programs.PROCESS_MIB
+    usual_mib = max(bed.guest_memory_mib, OWN_IMAGE_MIB) if cell.machine.image else bed.guest_memory_mib
+    memory_mib = cell.machine.memory_mib or usual_mib + more_mib
+    vm = qemu.Vm(
+        name=guest.name, binary=bed.qemu_binary, accel=accel, memory_mib=memory_mib,
+        hugepages=(GUEST_HUGEPAGES_MIB + more_mib) // PAGE_MIB, kernel=image.kernel, initramfs=image.initramfs,
+        console_log=str(PurePosixPath(logs) / f"{guest.name}.console"),
+        control_socket=str(PurePosixPath(folder) / f"{guest.name}.control"),
+        qmp_socket=str(PurePosixPath(folder) / f"{guest.name}.qmp"),
+        nics=tuple(qemu.Nic(socket, mac) for socket, mac in ends), virtio=replace(kind, ring_size=ring_size),
+        boot_cpus=tuple(sorted({*cores.switch, cores.control, *(cpu for _, cpu in cores.pollers)})),
+        control_cpu=cores.control, vcpu_cpus=_vcpu_cpus(cell, guest.name),
+        page_mib=machine.PAGES[cell.machine.hugepages], offloads=cell.machine.offloads,
+        own=_own_image(cell, image, folder, guest.name))
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
-    idle = "sleep" if cell.cores.shares(guest.name) else "busy"
-    argv = [guest.role, *programs.guest_eal(), *programs.own(guest.role, cell.nf, idle, bed.ring_size,
-                                                                    cell.frame_max_bytes)]
-    return Peer(guest.name, guest.role, tuple(argv), (), tuple(socket for socket, _ in ends), vm)
+    idle = _idle(cell, guest.name, guest.role, "sleep")
+    own = programs.own(guest.role, _nf(cell, guest.name), idle, ring_size, cell.frame_max_bytes, kind.queues)
+    return Peer(guest.name, guest.role, (guest.role, *programs.guest_eal(), *own), (), _made(cell, ends), vm)
+
+
+def _own_image(cell: Cell, image: Image, folder: str, guest: str) -> OwnImage | None:
+    if not cell.machine.image:
+        return None
+    number = int(guest.removeprefix("guest"))
+    port = SSH_PORTS[0] + (int(fingerprint([folder]), 16) + number) % len(SSH_PORTS)
+    return OwnImage(cell.machine.image, str(PurePosixPath(folder) / f"{guest}.seed"), port,
+                    f"02:76:73:6d:{number:02x}:00", image.programs)
+
+
+def _vcpu_cpus(cell: Cell, guest: str) -> tuple[int, ...]:
+    """The host CPU of every virtual CPU: vCPU 1 polls, the others serve the guest's kernel."""
+    poller, control = cell.cores.of(guest), cell.cores.control
+    return tuple(poller if vcpu == 1 else control for vcpu in range(cell.machine.vcpus))

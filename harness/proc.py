@@ -22,7 +22,8 @@ DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")     # the kernel kills i
 LAST_WORDS = 200        # characters of a log that fit an error line
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive: Sequence["Process"] = ()) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive: Sequence["Process"] = (),
+               pause_s: float = LOOK_EVERY_S) -> None:
     """Return once condition() is true. CellFailed after timeout_s, or as soon as one of `alive` has died."""
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
@@ -32,7 +33,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive
         if time.monotonic() > deadline:
             logs = ", ".join(str(p.log) for p in alive)
             raise CellFailed(f"{what}: not within {timeout_s:g} s" + (f"; see {logs}" if logs else ""))
-        pause.wait(LOOK_EVERY_S)
+        pause.wait(pause_s)
 
 
 class Process:
@@ -40,8 +41,11 @@ class Process:
     that only stays open and stdout goes to the log."""
 
     def __init__(self, name: str, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None,
-                 piped: bool = False, cpus: Sequence[int] = ()) -> None:
+                 piped: bool = False, cpus: Sequence[int] = (),
+                 more_words: Callable[[], str] = lambda: "") -> None:
+        """`more_words`: what else is to be said when it has ended."""
         self.name = name
+        self._more_words = more_words
         self.log = log
         self.argv = list(argv)
         prefix = [*DIES_WITH_US]
@@ -69,7 +73,7 @@ class Process:
             code = None
         if code is not None:
             how = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-            raise CellFailed(f"{self.name} {how}{self.last_words()}; see {self.log}")
+            raise CellFailed(f"{self.name} {how}{self.last_words()}{self._more_words()}; see {self.log}")
 
     def last_words(self) -> str:
         """The last line of its log, for an error line."""

@@ -8,6 +8,7 @@ at most 8 file descriptors to the switch), `--no-pci`, an own `--file-prefix`.
 from collections.abc import Sequence
 
 from harness.traffic import STANDARD_FRAME_BYTES
+from harness.virtio import Virtio
 
 PROCESS_MIB = 128       # two pools of packet buffers for two ports of 1024 descriptors, twice over
 BUFFER_BYTES = 2048     # that is for buffers of this size, which hold the frames of every Ethernet
@@ -29,10 +30,13 @@ def mac(peer: str, port: int) -> str:
     return f"02:76:73:77:{number:02x}:{port:02x}"
 
 
-def virtio_user(index: int, socket: str, address: str, ring_size: int, queues: int = 1) -> str:
-    """A vhost-user port seen from outside the switch. We own the socket (server), the switch connects: so a switch
-    can be restarted, and every switch finds the same peer."""
-    return f"net_virtio_user{index},path={socket},server=1,queues={queues},queue_size={ring_size},mac={address}"
+def virtio_user(index: int, socket: str, address: str, ring_size: int, kind: Virtio = Virtio()) -> str:
+    """A vhost-user port seen from outside the switch. By default we own the socket (server), the switch connects: so a
+    switch can be restarted, and every switch finds the same peer. (DPDK Guides, nics/virtio.rst)"""
+    words = [f"net_virtio_user{index}", f"path={socket}", *(["server=1"] if kind.sockets == "peer" else []),
+             f"queues={kind.queues}", f"queue_size={ring_size}", f"mac={address}"]
+    words += ["packed_vq=1"] if kind.rings == "packed" else []
+    return ",".join(words + ([] if kind.mergeable else ["mrg_rxbuf=0"]))
 
 
 def host_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], vdevs: Sequence[str], mib: int = PROCESS_MIB

@@ -7,6 +7,7 @@ through cell() and trial() below, which do nothing for a `say` that is a plain f
 runs, for the CPUs are being measured.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,13 +22,20 @@ from harness.plan import Cell
 from harness.trial import Request
 
 Say = Callable[[str], None]
+BARS = ((120, 20), (70, 8), (0, 0))     # columns of the terminal, and of the bar: the text matters more
 GRAVE = ("FAILED", "invalid", "the run ends", "going on without", "without calibration", "no figure")
 
 
-def cell(say: Say, number: int, cells: Sequence[Cell]) -> None:
-    """The run begins with the `number`th of its cells, counted from 1."""
+def cell(say: Say, number: int, cells: Sequence[Cell], left: Sequence[Cell]) -> None:
+    """The run begins with the `number`th of its cells, counted from 1; `left` are still to be measured after it."""
     if isinstance(say, Progress):
-        say.cell(number, cells)
+        say.cell(number, cells, left)
+
+
+def took(say: Say, cell: Cell, seconds: float) -> None:
+    """An earlier start of the run measured this cell in so long."""
+    if isinstance(say, Progress):
+        say.took(cell, seconds)
 
 
 def trial(say: Say, request: Request) -> None:
@@ -51,8 +59,9 @@ class Progress:
         self._cells: Sequence[Cell] = ()
         self._number = 0
         self._phase = "coming up"
-        self._began = self._cell_began = clock()
-        self._first = 1             # a run that goes on does not begin with cell 1
+        self._left: Sequence[Cell] = ()
+        self._cell_began = clock()
+        self._took: dict[str, list[tuple[float, float]]] = {}       # by cell: what was planned, what it took
 
     def __enter__(self) -> "Progress":
         if self._live:
@@ -69,13 +78,19 @@ class Progress:
         if not self._quiet or line.strip().startswith(GRAVE):
             self._guarded(lambda: self._console.print(line, markup=False, soft_wrap=True))
 
-    def cell(self, number: int, cells: Sequence[Cell]) -> None:
+    def cell(self, number: int, cells: Sequence[Cell], left: Sequence[Cell]) -> None:
         """The `number`th of the cells begins."""
         now = self._clock()
-        if not self._cells:
-            self._first, self._began = number, now
-        self._cells, self._number, self._cell_began, self._phase = cells, number, now, "coming up"
+        if self._cells:
+            self.took(self._cells[self._number - 1], now - self._cell_began)
+        self._cells, self._number, self._left = cells, number, left
+        self._cell_began, self._phase = now, "coming up"
         self._show()
+
+    def took(self, cell: Cell, seconds: float) -> None:
+        """The cell was measured in so long, now or by an earlier start of the run."""
+        if not cell.unsupported:
+            self._took.setdefault(cell.id, []).append((self._seconds_of(cell), seconds))
 
     def trial(self, request: Request) -> None:
         """A trial begins."""
@@ -84,26 +99,35 @@ class Progress:
         self._show()
 
     def seconds_left(self) -> float:
-        """Estimated: what is planned for the cells to come, times how much longer than planned those before took. Of
-        the cell at hand what is left of its plan, so that no time left becomes negative."""
-        planned = [0.0 if c.unsupported else self._seconds_of(c) for c in self._cells]
-        done = sum(planned[self._first - 1:self._number - 1])
-        took = self._cell_began - self._began
-        ratio = took / done if done > 0 and took > 0 else 1.0
-        here = planned[self._number - 1] * ratio if planned else 0.0
-        return max(0.0, here - (self._clock() - self._cell_began)) + sum(planned[self._number:]) * ratio
+        """Estimated: of a cell that was measured before, in another block, what it took then; of the others what is
+        planned, times how much longer than planned those before took. Of the cell at hand what is left of that, so that
+        no time left becomes negative."""
+        every = [both for of_cell in self._took.values() for both in of_cell]
+        planned, took = (sum(column) for column in zip(*every)) if every else (0.0, 0.0)
+        ratio = took / planned if planned > 0 and took > 0 else 1.0
+
+        def seconds(cell: Cell) -> float:
+            if cell.unsupported:
+                return 0.0
+            before = [seconds for _, seconds in self._took.get(cell.id, ())]
+            return statistics.median(before) if before else self._seconds_of(cell) * ratio
+
+        here = seconds(self._cells[self._number - 1]) if self._cells else 0.0
+        return max(0.0, here - (self._clock() - self._cell_began)) + sum(map(seconds, self._left))
 
     def text(self) -> str:
-        """The live line: "cell 3 of 32, about 6 min left | ovs-dpdk: p2p one-way 64 B | rplus: 6.1 Mpps, 1 s"."""
+        """The live line: "cell 3 of 32, about 6 min left | rplus: 6.1 Mpps, 1 s | ovs-dpdk: p2p one-way 64 B". What a
+        narrow terminal cuts off is the cell, which stands in the line above."""
         here = self._cells[self._number - 1]
         return (f"cell {self._number} of {len(self._cells)}, about {_duration(self.seconds_left())} left | "
-                f"{here.switch.name}: {here.title} | {self._phase}")
+                f"{self._phase} | {here.switch.name}: {here.title}")
 
     def _show(self) -> None:
         if self._live and self._cells:
+            text = Text(self.text(), no_wrap=True, overflow="ellipsis")
+            bar = next(width for columns, width in BARS if self._console.width >= columns)
             line = Table.grid(padding=(0, 1))
-            line.add_row(ProgressBar(len(self._cells), self._number - 1, width=20),
-                         Text(self.text(), no_wrap=True, overflow="ellipsis"))
+            line.add_row(*([ProgressBar(len(self._cells), self._number - 1, width=bar)] if bar else []), text)
             self._guarded(lambda: self._live.update(line, refresh=True) if self._live else None)
 
     def _guarded(self, write: Callable[[], Any]) -> None:

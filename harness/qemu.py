@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QEMU's command line as a value: a function of the scenario and the testbed alone. Pure.
 
-Guest memory is a hugepage memfd (nothing to clean up when QEMU is killed), shared so that the switch can map it.
+Guest memory is a memfd, of hugepages unless asked otherwise (nothing to clean up when QEMU is killed), shared so that
+the switch can map it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.ownimage import OwnImage
+from harness.virtio import Virtio
+
 
 @dataclass(frozen=True)
 class Nic:
-    """A vhost-user NIC of the guest. QEMU owns the socket; the switch connects."""
+    """A vhost-user NIC of the guest."""
 
     socket: str
     mac: str
@@ -29,13 +33,17 @@ class Vm:
     initramfs: str
     console_log: str
     control_socket: str
+    qmp_socket: str
     nics: tuple[Nic, ...]
-    ring_size: int
-    cpus: tuple[int, ...]   # host CPUs it may run on
-    hugetlb: bool = True    # guest memory of hugepages (vhost-user wants large pages; booting does not)
+    virtio: Virtio          # what the NICs are like; its ring_size is not 0
+    boot_cpus: tuple[int, ...]      # host CPUs it may run on until it is ready; then
+    control_cpu: int                # all threads are here,
+    vcpu_cpus: tuple[int, ...]      # but each virtual CPU has its own
+    page_mib: int = 2       # pages of its memory: hugepages of 2 or 1024 MiB, or 0 for pages of 4 KiB
+    offloads: bool = False
+    own: OwnImage | None = None     # boots this instead of our kernel
 
 
-VCPUS = 2       # one for the guest's kernel and control thread, one that polls
 CONTROL_PORT = "vswbench.control"
 
 
@@ -44,37 +52,50 @@ def argv(vm: Vm) -> list[str]:
     result = [vm.binary, "-name", vm.name, "-nodefaults", "-no-user-config", "-nographic", "-no-reboot",
               *_machine(vm), *_memory(vm), *_boot(vm), *_control(vm)]
     for index, nic in enumerate(vm.nics):
-        result += _nic(index, nic, vm.ring_size)
-    return result
+        result += _nic(index, nic, vm)
+    return result + (vm.own.argv() if vm.own else [])
 
 
 def _machine(vm: Vm) -> list[str]:
     accel = ["-accel", "kvm", "-cpu", "host"] if vm.accel == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
-    return ["-machine", "pc", *accel, "-smp", str(VCPUS), "-m", str(vm.memory_mib)]
+    return ["-machine", "pc", *accel, "-smp", str(len(vm.vcpu_cpus)), "-m", str(vm.memory_mib)]
 
 
 def _memory(vm: Vm) -> list[str]:
-    pages = "hugetlb=on,hugetlbsize=2M,prealloc=on" if vm.hugetlb else "hugetlb=off"
+    pages = {0: "hugetlb=off", 2: "hugetlb=on,hugetlbsize=2M,prealloc=on",
+             1024: "hugetlb=on,hugetlbsize=1G,prealloc=on"}[vm.page_mib]
     backend = f"memory-backend-memfd,id=mem,size={vm.memory_mib}M,share=on,{pages}"
     return ["-object", backend, "-numa", "node,memdev=mem"]
 
 
 def _boot(vm: Vm) -> list[str]:
+    console = ["-serial", f"file:{vm.console_log}"]
+    if vm.own:
+        return console
     # init_on_alloc=0: Debian zeroes every page it hands out, which under emulation makes hugepages cost a second
     cmdline = (f"console=ttyS0 quiet panic=-1 hugepages={vm.hugepages} init_on_alloc=0 mitigations=off nokaslr "
                "tsc=reliable no_timer_check cryptomgr.notests")
-    return ["-kernel", vm.kernel, "-initrd", vm.initramfs, "-append", cmdline, "-serial", f"file:{vm.console_log}"]
+    return ["-kernel", vm.kernel, "-initrd", vm.initramfs, "-append", cmdline, *console]
 
 
 def _control(vm: Vm) -> list[str]:
     return ["-device", "virtio-serial-pci",
             "-chardev", f"socket,id=control,path={vm.control_socket},server=on,wait=off",
-            "-device", f"virtserialport,chardev=control,name={CONTROL_PORT}"]
+            "-device", f"virtserialport,chardev=control,name={CONTROL_PORT}",
+            "-qmp", f"unix:{vm.qmp_socket},server=on,wait=off"]
 
 
-def _nic(index: int, nic: Nic, ring_size: int) -> Sequence[str]:
-    device = (f"virtio-net-pci,netdev=net{index},mac={nic.mac},rx_queue_size={ring_size},tx_queue_size={ring_size},"
-              "mrg_rxbuf=on,csum=off,gso=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,romfile=")
-    return ["-chardev", f"socket,id=nic{index},path={nic.socket},server=on,wait=off",
-            "-netdev", f"vhost-user,id=net{index},chardev=nic{index}",
+def _nic(index: int, nic: Nic, vm: Vm) -> Sequence[str]:
+    """vhost-user: QEMU makes the socket, or tries once a second to find the switch's."""
+    kind = vm.virtio
+    role = "server=on,wait=off" if kind.sockets == "peer" else "server=off,reconnect=1"
+    queues = f",queues={kind.queues}" if kind.queues > 1 else ""
+    # an interrupt vector a queue, one for the control queue, one for changes of the configuration
+    vectors = f",mq=on,vectors={2 * kind.queues + 2}" if kind.queues > 1 else ""
+    offloads = "" if vm.offloads else ",csum=off,gso=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
+    device = (f"virtio-net-pci,netdev=net{index},mac={nic.mac},rx_queue_size={kind.ring_size},"
+              f"tx_queue_size={kind.ring_size}{vectors},mrg_rxbuf={'on' if kind.mergeable else 'off'}"
+              f"{',packed=on' if kind.rings == 'packed' else ''}{offloads},romfile=")
+    return ["-chardev", f"socket,id=nic{index},path={nic.socket},{role}",
+            "-netdev", f"vhost-user,id=net{index},chardev=nic{index}{queues}",
             "-device", device]

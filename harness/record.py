@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, blocks.csv, run.json,
-logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of a cell in
+"""A run on disk: trials.csv, results.csv, latency.csv, histograms.csv, series.csv, ports.csv, nfs.csv, blocks.csv,
+run.json, logs/. Every row is flushed the moment it is known, so that a run that dies keeps what it measured. The row of a cell in
 blocks.csv comes last: what has none there was not finished, and is measured again when the run is continued
 (resume.py).
 """
@@ -13,8 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness import cost, nfs
 from harness.blocks import Turn
 from harness.errors import CannotRun
+from harness.hops import Hop
 from harness.plan import Cell
 from harness.results import SCHEMA_VERSION
 from harness.search import Result, headline
@@ -33,16 +35,21 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
           "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns",
-          "reorder_extent_max_count")
+          "reorder_extent_max_count", *cost.COLUMNS, "skew_s", "idle", "variant")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
-           "scenario", "reason", "traffic", "block", "goal")
+           "scenario", "reason", "traffic", "block", "goal", "idle", "variant", "repeats")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
 HISTOGRAMS = ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count")     # all but latency
 SERIES = ("trial_id", "stream", "time_s", "sent_count", "received_count", "received_bytes")
 PORTS = ("run_id", "cell_id", "switch", "port", "rx_count", "tx_count", "dropped_count", "block")
-BLOCKS = ("run_id", "block", "position", "cell_id", "started_utc", "ended_utc", "status", "reason", "load_average")
+# One row for each hop of each direction of a trial through nfs; the last one is whoever meters.
+NFS = ("run_id", "trial_id", "cell_id", "block", "guest", "nf", "direction", "rx_port", "offered_count", "rx_count",
+       "lost_before_count", "missed_count", "tx_count", "tx_full_count", *(f"dropped_{d}_count" for d in nfs.DROPS),
+       "cycles_per_packet", "nf_cycles_per_packet", "cpu_ratio")
+BLOCKS = ("run_id", "block", "position", "cell_id", "started_utc", "ended_utc", "status", "reason", "load_average",
+          "repeats")
 TABLES = {"trials": TRIALS, "results": RESULTS, "latency": LATENCY, "histograms": HISTOGRAMS, "series": SERIES,
-          "ports": PORTS, "blocks": BLOCKS}
+          "ports": PORTS, "nfs": NFS, "blocks": BLOCKS}
 
 
 class Table:
@@ -87,6 +94,7 @@ class Record:
         self.logs = folder / "logs"
         self._trial_count = last_trial or 0
         self._block, self._of_several = 1, False
+        self._repeats: int | None = None
         try:
             self.logs.mkdir(parents=True, exist_ok=last_trial is not None)
             self._tables = {name: Table(folder / f"{name}.csv", columns, last_trial is not None)
@@ -99,9 +107,10 @@ class Record:
         for table in self._tables.values():
             table.close()
 
-    def begin(self, block: int, of_several: bool) -> None:
-        """What comes now is of this block, from 1 on; a run of one block only does not tell it in results.csv."""
-        self._block, self._of_several = block, of_several
+    def begin(self, block: int, of_several: bool, repeats: int | None = None) -> None:
+        """What comes now is of this block, from 1 on; a run of one block only does not tell it in results.csv.
+        `repeats`: the suspect block that it is measured instead of."""
+        self._block, self._of_several, self._repeats = block, of_several, repeats
 
     def log_folder(self, cell: Cell) -> Path:
         """Of the cell in this block, new. One that is there is of a try that did not come to its end: it is renamed."""
@@ -126,7 +135,7 @@ class Record:
         trial_id = f"{self._trial_count:05d}"
         row = {
             "run_id": self.run_id, "trial_id": trial_id, "cell_id": cell.id, "phase": trial.request.phase,
-            "block": self._block, "started_utc": trial.started_utc, **_cell_columns(cell, version, accel),
+            "block": self._block, "started_utc": trial.started_utc, **cell_columns(cell, version, accel),
             "intended_pps": trial.intended_pps, "intended_s": trial.request.duration_s, "sent_count": trial.sent_count,
             "received_count": trial.received_count, "lost_count": trial.lost_count,
             "unsent_count": trial.unsent_count, "duplicate_count": trial.duplicate_count,
@@ -146,22 +155,25 @@ class Record:
             {"trial_id": trial_id, "kind": kind, "bin_low_ns": low, "bin_high_ns": high, "count": count}
             for kind, histogram in trial.histograms.items() if kind != "latency" for low, high, count in histogram.bins)
         self._tables["series"].rows({"trial_id": trial_id, **asdict(point)} for point in trial.series)
+        self._tables["nfs"].rows(
+            {"run_id": self.run_id, "trial_id": trial_id, "cell_id": cell.id, "block": self._block, **_hop(hop)}
+            for hop in trial.hops)
 
     def results(self, cell: Cell, version: str, accel: str, results: Iterable[Result], summary: bool = False) -> None:
         """Of the cell in this block; `summary`: of all its blocks."""
         self._tables["results"].rows({
-            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, accel), "metric": r.metric,
+            "run_id": self.run_id, "cell_id": cell.id, **cell_columns(cell, version, accel), "metric": r.metric,
             "value": r.value, "ci_low": r.ci_low, "ci_high": r.ci_high, "unit": r.unit, "n": r.n, "status": r.status,
             "flags": r.flags, "scenario": cell.scenario, "goal": r.goal,
-            "block": None if summary else self._block_column}
+            "block": None if summary else self._block_column, "repeats": None if summary else self._repeats}
             for r in results)
 
     def no_result(self, cell: Cell, version: str, status: str, reason: str, flags: Sequence[str]) -> None:
         """A cell without figures: `status` unsupported or failed, with the reason."""
         self._tables["results"].rows([{
-            "run_id": self.run_id, "cell_id": cell.id, **_cell_columns(cell, version, ""),
+            "run_id": self.run_id, "cell_id": cell.id, **cell_columns(cell, version, ""),
             "metric": headline(cell.search)[0], "unit": "pps", "n": 0, "status": status, "flags": flags,
-            "scenario": cell.scenario, "reason": reason, "block": self._block_column}])
+            "scenario": cell.scenario, "reason": reason, "block": self._block_column, "repeats": self._repeats}])
 
     def ports(self, cell: Cell, counters: Iterable[PortCounters]) -> None:
         self._tables["ports"].rows({"run_id": self.run_id, "cell_id": cell.id, "switch": cell.switch.name, **asdict(c),
@@ -172,18 +184,25 @@ class Record:
         self._tables["blocks"].rows([{
             "run_id": self.run_id, "block": turn.block, "position": turn.position, "cell_id": turn.cell.id,
             "started_utc": started_utc, "ended_utc": ended_utc, "status": status, "reason": reason,
-            "load_average": os.getloadavg()[0]}])
+            "load_average": os.getloadavg()[0], "repeats": turn.repeats}])
 
     @property
     def _block_column(self) -> int | None:
         return self._block if self._of_several else None
 
 
-def _cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
+def cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
+    """The columns CELL, and traffic."""
     return {"switch": cell.switch.name, "switch_version": version, "topology": cell.topology.name, "guest": cell.guest,
             "nf": cell.nf, "chain_length": cell.chain_length, "direction": cell.direction, "port_kind": cell.port_kind,
             "accel": accel, "frame_bytes": None if cell.replays else cell.frame_bytes,
-            "flows": None if cell.replays else cell.flows, "traffic": cell.traffic.text if cell.traffic else ""}
+            "flows": None if cell.replays else cell.flows, "traffic": cell.traffic.text if cell.traffic else "",
+            "idle": "" if cell.idle == "auto" else cell.idle, "variant": cell.variant}
+
+
+def _hop(hop: Hop) -> dict[str, Any]:
+    row = {**asdict(hop), "lost_before_count": hop.lost_before_count}
+    return row | {f"dropped_{reason}_count": count for reason, count in row.pop("dropped").items()}
 
 
 def _more(trial: Trial) -> dict[str, Any]:
@@ -194,11 +213,11 @@ def _more(trial: Trial) -> dict[str, Any]:
     return {
         **trial.counts, **quantiles, "pdv_p99_ns": trial.pdv_ns(0.99), "pdv_p999_ns": trial.pdv_ns(0.999),
         "back_to_back_ratio": trial.back_to_back_ratio, "run_delay_ns": trial.tester.get("run_delay_ns"),
-        "steal_ns": trial.tester.get("steal_ns"),
+        "steal_ns": trial.tester.get("steal_ns"), "skew_s": trial.skew_s,
         "voluntary_switches_count": trial.tester.get("voluntary_switches"),
         "imissed_count": trial.tester.get("imissed"), "ierrors_count": trial.tester.get("ierrors"),
         "rx_nombuf_count": trial.tester.get("rx_nombuf"), "idle_ratio": trial.tester.get("idle_ratio"),
-        "cpu": trial.tester.get("cpu"),
+        "cpu": trial.tester.get("cpu"), **(trial.cost.values if trial.cost else {}),
     }
 
 

@@ -13,11 +13,13 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import figures
+from harness import anchor, figures, nfs, results
+from harness.errors import BadInput
 from harness.figures.cells import place
 from harness.figures.data import Data
 from harness.figures.loads import text as load_text
 from harness.figures.reading import FigureError, Row, number
+from harness.topology import way
 from harness.trial import FLAGS
 
 HERE = Path(__file__).resolve().parent
@@ -47,7 +49,7 @@ def write(run_dir: Path) -> tuple[Path, list[str]]:
     warnings += [f"figure {name} could not be drawn: {why}" for name, why in drawn.failed.items()]
     pages = [(path.stem, path.read_text(encoding="utf-8")) for path in drawn.files if path.suffix == ".svg"]
     data = Data(lambda name: figures.text_of(run_dir / name))
-    text = page(data, run_dir, pages, drawn.not_drawn, warnings)
+    text = page(data, run_dir, pages, drawn.not_drawn, warnings, _steadiness(run_dir))
     target = run_dir / FILE
     part = target.with_suffix(".part")
     try:
@@ -59,16 +61,16 @@ def write(run_dir: Path) -> tuple[Path, list[str]]:
 
 
 def page(data: Data, run_dir: Path, drawn: Sequence[tuple[str, str]], not_drawn: Mapping[str, str],
-         warnings: Sequence[str]) -> str:
-    """The whole file. `drawn`: name and SVG of every page of figures."""
+         warnings: Sequence[str], steadiness: str = "") -> str:
+    """The whole file. `drawn`: name and SVG of every page of figures; `steadiness`: what the anchor says."""
     try:
         rows = data.results
     except FigureError as error:
         rows, warnings = [], [*warnings, str(error)]
     said = list(dict.fromkeys([*warnings, *data.warnings]))
     name = str(data.about.get("run_id") or (rows[0]["run_id"] if rows else run_dir.resolve().name))
-    parts = [_summary(data, rows), _warnings(rows, said, data.about), _figures(drawn, not_drawn), _tables(rows),
-             _environment(data), _again(data.about, run_dir)]
+    parts = [_summary(data, rows, steadiness), _warnings(rows, said, data.about), _figures(drawn, not_drawn),
+             _tables(rows), _environment(data), _again(data.about, run_dir)]
     links = " ".join(f'<a href="#{key}">{title}</a>' for key, title in (
         ("summary", "Summary"), ("warnings", "Warnings"), ("figures", "Figures"), ("tables", "Tables"),
         ("environment", "Environment"), ("again", "Again")))
@@ -82,7 +84,16 @@ def page(data: Data, run_dir: Path, drawn: Sequence[tuple[str, str]], not_drawn:
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
 
-def _summary(data: Data, rows: Sequence[Row]) -> str:
+def _steadiness(run_dir: Path) -> str:
+    """How steady the machine was, by the run's anchors; empty where it has none."""
+    try:
+        run = results.read(run_dir)
+    except BadInput:
+        return ""
+    return anchor.said(run.anchors_pps, run.repeats)
+
+
+def _summary(data: Data, rows: Sequence[Row], steadiness: str) -> str:
     about = data.about
     states: dict[Any, str] = {}
     for row in rows:
@@ -103,7 +114,8 @@ def _summary(data: Data, rows: Sequence[Row]) -> str:
              f"Linux {machine['kernel']}" if "kernel" in machine else ""]
     lines = [f"Started {about['started_utc']}" if "started_utc" in about else "",
              f"State: {about['state']}" if "state" in about else "", ", ".join(filter(None, facts)),
-             "Switches: " + "; ".join(versions) if versions else ""]
+             "Switches: " + "; ".join(versions) if versions else "",
+             f"{steadiness[:1].upper()}{steadiness[1:]}." if steadiness else ""]
     shown = "".join(f"<p>{escape(line)}</p>" for line in lines if line)
     boxes = "".join(f'<div class="card{" bad" * bad}"><b>{escape(value)}</b><span>{escape(text)}</span></div>'
                     for value, text, bad in cards)
@@ -147,7 +159,8 @@ def _warnings(rows: Sequence[Row], said: Sequence[str], about: Mapping[str, Any]
             cells.setdefault(flag, set()).add(place(row))
     body = [[Cell(flag, kind="name"), Cell(str(len(of)), len(of), "n"),
              Cell(FLAGS.get(flag, ("see the README", ""))[0]),
-             Cell(FLAGS.get(flag, ("", ""))[1])] for flag, of in sorted(cells.items(), key=lambda c: -len(c[1]))]
+             Cell(FLAGS.get(flag, ("", ""))[1])] for flag, of in sorted(
+                 cells.items(), key=lambda c: (-len(c[1]), c[0]))]
     parts = [_table(["flag", "cells", "means", "cure"], body, numbers=(1,)) if body else "<p>No flag.</p>"]
     reasons = {(_cell_name(row), row["switch"], row["status"], row.get("reason")): None for row in rows
                if row["status"] in ("failed", "unsupported", "invalid")}
@@ -187,7 +200,8 @@ def inline(svg: str, prefix: str, title: str) -> str:
     svg = re.sub(r"((?:xlink:)?href\s*=\s*['\"]#|url\(\s*['\"]?#)", rf"\1{prefix}", svg)
     svg = re.sub(r"<title>.*?</title>|<desc>.*?</desc>", "", svg, flags=re.S)
     width = re.search(r'<svg[^>]*\bwidth="(\d+)"', svg)
-    style = f' style="width: {int(width.group(1)) * SVG_SCALE:.0f}px"' if width else ""
+    pixels = int(width.group(1)) if width else 0        # below paper size it is moved sideways, not made smaller
+    style = f' style="width: {pixels * SVG_SCALE:.0f}px; min-width: {pixels}px"' if width else ""
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"{style}', 1)
 
 
@@ -300,8 +314,10 @@ def _class(status: str) -> str:
 
 def _cell_name(row: Row, with_sizes: bool = True) -> str:
     """A cell without its switch, for people; or without frame size and number of flows either."""
-    parts = [row["topology"], row["direction"], "" if row["guest"] in ("", "none") else f"{row['guest']} guest",
-             f"{row['chain_length']} x {row['nf']}" if row["chain_length"] not in ("", "0") else "",
+    parts = [row["topology"], way(row["topology"], row["direction"]),
+             "" if row["guest"] in ("", "none") else f"{row['guest']} guest",
+             nfs.chain_text(row["chain_length"], row["nf"]),
+             f"idle {row.get('idle')}" if row.get("idle") else "",
              f"{row['frame_bytes']} B" if row["frame_bytes"] and with_sizes else "",
              f"{row['flows']} flows" if row["flows"] not in ("", "1") and with_sizes else "", row.get("traffic")]
     return " ".join(filter(None, parts))

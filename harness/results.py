@@ -11,11 +11,12 @@ import math
 import re
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness import anchor
 from harness.errors import BadInput
 from harness.scenario import ANCHOR
 
@@ -29,6 +30,7 @@ NEEDED = {
     "histograms": ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count"),
     "series": ("trial_id", "stream", "time_s"),
     "ports": ("cell_id", "port"),
+    "nfs": ("trial_id", "cell_id", "guest", "rx_port", "rx_count"),
     "blocks": ("block", "cell_id", "status"),
 }
 WARNINGS_MAX = 20           # of one table: a file of noise is not told line by line
@@ -49,6 +51,8 @@ class Value:
     status: str
     flags: tuple[str, ...]
     reason: str = ""
+    goal: str = ""                  # of a search: "key=value;..."
+    repeats: int | None = None      # the suspect block that this one was measured instead of
 
 
 @dataclass
@@ -60,25 +64,48 @@ class Results:
     cells: dict[str, dict[str, str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)            # planned cells of which there is nothing
     warnings: list[str] = field(default_factory=list)
+    repeats: dict[int, int] = field(default_factory=dict)       # blocks, and those they were measured instead of
     _values: dict[str, dict[str, dict[int | None, Value]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return str(self.about.get("run_id") or self.folder.resolve().name)
+        return printable(str(self.about.get("run_id") or self.folder.resolve().name))[:200]
 
     @property
     def switches(self) -> list[str]:
         """In the order in which they come."""
         return list(dict.fromkeys(cell["switch"] for cell in self.cells.values() if not is_anchor(cell)))
 
+    def take(self, cell_id: str, block: int, values: Iterable[Value]) -> None:
+        """Add figures of a block of a cell."""
+        for value in values:
+            self._values.setdefault(cell_id, {}).setdefault(value.metric, {})[block] = value
+
     def metrics(self, cell_id: str) -> list[str]:
         return list(self._values.get(cell_id, {}))
 
     def blocks(self, cell_id: str, metric: str) -> dict[int, Value]:
-        """The figure of every block of the cell. A run without blocks is one block."""
+        """The figure of every block of the cell that counts. A run without blocks is one block."""
         known = self._values.get(cell_id, {}).get(metric, {})
-        by_block = {block: value for block, value in known.items() if block is not None}
+        counts = self.counting(cell_id)
+        by_block = {block: value for block, value in known.items() if block in counts}
         return by_block or ({1: known[None]} if None in known else {})
+
+    def every_block(self, cell_id: str, metric: str) -> dict[int, Value]:
+        """As blocks(), with those that were measured again."""
+        known = self._values.get(cell_id, {}).get(metric, {})
+        return {block: value for block, value in known.items() if block is not None}
+
+    def counting(self, cell_id: str) -> set[int]:
+        """The blocks of a cell that count: of suspect ones the repeat."""
+        return anchor.counting({block for of_metric in self._values.get(cell_id, {}).values() for block in of_metric
+                                if block is not None}, self.repeats)
+
+    @property
+    def anchors_pps(self) -> dict[int, float]:
+        """What the generator alone reached in each block, those included that were measured again."""
+        return {block: v.value for cell_id, cell in self.cells.items() if is_anchor(cell)
+                for block, v in self.every_block(cell_id, "rplus_pps").items() if v.value and v.value > 0}
 
     def summary(self, cell_id: str, metric: str) -> Value | None:
         """The figure of the whole run: as it was recorded, or, where the run did not come so far, the median of its
@@ -86,7 +113,8 @@ class Results:
         known = self._values.get(cell_id, {}).get(metric, {})
         if None in known:
             return known[None]
-        return summarised(list(known.values())) if known else None
+        counted = self.blocks(cell_id, metric)
+        return summarised(list(counted.values())) if counted else None
 
     def table(self, name: str) -> Iterator[Row]:
         """The sound rows of `name`.csv, one after the other; the rest goes to `warnings`. Nothing if there is no such
@@ -105,6 +133,7 @@ def read(folder: Path) -> Results:
     for row in found.table("results"):
         _take_result(found, row)
     _take_trials(found)
+    _mark_suspects(found)
     _what_is_missing(found)
     return found
 
@@ -139,7 +168,9 @@ def _take_result(found: Results, row: Row) -> None:
         return
     made = Value(row["metric"], block, value, number(row.get("ci_low", "")), number(row.get("ci_high", "")),
                  row.get("unit", ""), whole(row.get("n", "")) or 0, row["status"], words(row["flags"]),
-                 row.get("reason", ""))
+                 row.get("reason", ""), row.get("goal", ""), whole(row.get("repeats", "")))
+    if block is not None and made.repeats is not None:
+        found.repeats[block] = made.repeats
     found.cells.setdefault(row["cell_id"], {}).update({k: v for k, v in row.items() if k in CELL_COLUMNS})
     of_metric = found._values.setdefault(row["cell_id"], {}).setdefault(row["metric"], {})
     if block in of_metric and of_metric[block] != made:
@@ -149,8 +180,7 @@ def _take_result(found: Results, row: Row) -> None:
 
 
 CELL_COLUMNS = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind",
-                "accel",
-                "frame_bytes", "flows", "scenario", "traffic")
+                "accel", "frame_bytes", "flows", "scenario", "traffic", "idle", "variant")
 
 
 def _take_trials(found: Results) -> None:
@@ -179,10 +209,21 @@ def _has(found: Results, cell: str, block: int) -> bool:
     return any(block in values or (None in values and len(values) == 1) for values in of_cell.values())
 
 
+def _mark_suspects(found: Results) -> None:
+    """Figures of suspect blocks say so: their rows were on disk before anybody could know."""
+    suspect = anchor.suspects(found.anchors_pps, found.repeats)
+    for cell_id, of_cell in found._values.items():
+        for of_metric in of_cell.values():
+            for block in set(suspect) & of_metric.keys():
+                value = of_metric[block]
+                if not is_anchor(found.cells[cell_id]) and anchor.SUSPECT not in value.flags:
+                    of_metric[block] = replace(value, flags=(*value.flags, anchor.SUSPECT))
+
+
 def _what_is_missing(found: Results) -> None:
     planned = found.about.get("cells")
     if isinstance(planned, list):
-        found.missing = [cell for cell in planned if isinstance(cell, str) and cell not in found.cells]
+        found.missing = [printable(cell) for cell in planned if isinstance(cell, str) and cell not in found.cells]
     if found.missing:
         shown = ", ".join(found.missing[:3]) + (", ..." if len(found.missing) > 3 else "")
         found.warnings.append(f"{len(found.missing)} of {len(planned or ())} planned cells were not measured: {shown}")
@@ -212,6 +253,16 @@ def median_interval(values: Sequence[float], alpha: float = 0.05) -> tuple[float
         k += 1
     k = max(k, 0)
     return ordered[k], ordered[n - 1 - k]
+
+
+def width_ratio(value: Value) -> float:
+    """How near to each other the bounds of a search came by its settings, as a ratio: what is nearer cannot be told
+    apart. 0 for what was not searched for."""
+    pairs = (part.partition("=") for part in value.goal.split(";"))
+    said = {key.strip(): number(text) or 0.0 for key, _, text in pairs}
+    step = said.get("step_pps" if value.unit == "pps" else "step_frames", 0.0)
+    width = said.get("width_ratio") or (step / value.value if value.value and value.value > 0 else 0.0)
+    return width if 0 < width < 1 else 0.0
 
 
 def is_anchor(cell: Mapping[str, str]) -> bool:
@@ -244,7 +295,7 @@ def read_table(path: Path, needed: Sequence[str], warnings: list[str]) -> Iterat
             elif not whole_line:
                 said(f"line {line}: the last line has no line end, so it may be cut off; left out")
             else:
-                yield dict(zip(header, record))
+                yield dict(zip(header, map(printable, record)))
     said.close()
 
 
@@ -312,6 +363,14 @@ class _Warnings:
     def close(self) -> None:
         if self._count > WARNINGS_MAX:
             self._warnings.append(f"{self._name}: {self._count - WARNINGS_MAX} more rows are left out")
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Without characters that are commands to a terminal, or that turn the direction of what stands behind them."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)

@@ -14,10 +14,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness import asked, record, results
+from harness import asked, record, replayed, results
 from harness.asked import Asked
 from harness.errors import BadInput
 from harness.results import Row
@@ -38,6 +39,8 @@ class Resume:
     done: Done
     last_trial: int
     values: results.Results
+    took_s: Mapping[str, Sequence[float]]       # by cell, how long each of its finished blocks took
+    summaries_kept: bool        # the run had come to its end, and nothing of it is measured again
 
     @property
     def run_id(self) -> str:
@@ -50,7 +53,9 @@ def about(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{folder}: run.json cannot be read ({error}): is it the results folder of a run?") from None
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), t) for k, t in NEEDED.items()):
+    texts = content.get("sources") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), t) for k, t in NEEDED.items()) or not (
+            all(isinstance(text, str) for text in texts.values())):
         raise BadInput(f"{folder}: run.json lacks what it takes ({', '.join(NEEDED)}): it is of an older vswbench")
     return content
 
@@ -64,11 +69,11 @@ def asked_for(folder: Path, given: Asked | None = None) -> Iterator[Asked]:
     if given:
         yield Asked(given.files, given.switches or was.switches, given.testbed or was.testbed,
                     was.blocks if given.blocks is None else given.blocks)
-    elif all(Path(name).exists() for name in before["sources"]):
+    elif all(Path(name).exists() for name in (*before["sources"], *replayed.known(before))):
         yield was
     else:
         with tempfile.TemporaryDirectory(prefix="vswbench-scenario-") as copies:
-            yield asked.unpacked(was, before["sources"], Path(copies))
+            yield asked.unpacked(was, before["sources"], Path(copies), replayed.found(folder, before))
 
 
 NEEDED: Mapping[str, type] = {"run_id": str, "name": str, "sources": dict, "request": dict, "machine": dict,
@@ -101,16 +106,18 @@ def check(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> No
 
 def prepare(folder: Path, before: Mapping[str, Any], say: Callable[[str], None]) -> Resume:
     """Take out of the tables what is not finished. Call it while holding the machine: then the run is not running."""
-    done, warnings = _done(folder)
+    done, begun, took_s, warnings = _done(folder)
     several = _several(before)
+    all_done = before.get("state") == "complete" and done >= begun | {
+        (cell, block) for cell, count in several.items() for block in range(1, count + 1)}
     lines: list[str] = []
     trials: set[str] = set()
     last = 0
 
     def finished(row: Row) -> bool:
         block = results.whole(row.get("block", ""))
-        if block is None and several:               # a summary, which waits for the cell's last block
-            return all((row["cell_id"], b) in done for b in range(1, several.get(row["cell_id"], 1) + 1))
+        if block is None and several:               # a summary, which is made anew when there are other blocks
+            return all_done
         return (row["cell_id"], block or 1) in done
 
     def of_trials(row: Row) -> bool:
@@ -121,7 +128,8 @@ def prepare(folder: Path, before: Mapping[str, Any], say: Callable[[str], None])
         return keep
 
     tests: Mapping[str, Callable[[Row], bool]] = {
-        "trials": of_trials, "results": finished, "ports": finished, "blocks": finished,
+        "trials": of_trials, "results": finished, "ports": finished, "nfs": finished,
+        "blocks": finished,
         **dict.fromkeys(("latency", "histograms", "series"), lambda row: row["trial_id"] in trials)}
     aside = folder / "unfinished" / str(1 + sum(1 for _ in (folder / "unfinished").glob("*")))
     for name, keep in tests.items():
@@ -131,25 +139,41 @@ def prepare(folder: Path, before: Mapping[str, Any], say: Callable[[str], None])
         say(f"    {warning}")
     if lines:
         say(f"    of tries that did not come to their end, set aside in {aside}: {', '.join(lines)}")
-    return Resume(folder, before, done, last, results.read(folder))
+    return Resume(folder, before, done, last, results.read(folder), took_s, all_done)
 
 
 def _several(before: Mapping[str, Any]) -> dict[str, int]:
     """Blocks by cell; empty for a run of one block."""
-    blocks = before["request"].get("blocks_of") or {}
-    return {str(c): int(n) for c, n in blocks.items()} if any(n > 1 for n in blocks.values()) else {}
+    blocks = before["request"].get("blocks_of")
+    blocks = {str(c): n for c, n in blocks.items() if isinstance(n, int)} if isinstance(blocks, dict) else {}
+    return blocks if any(n > 1 for n in blocks.values()) else {}
 
 
-def _done(folder: Path) -> tuple[Done, list[str]]:
+def _done(folder: Path) -> tuple[Done, Done, dict[str, list[float]], list[str]]:
+    """What is finished, all that has a row in blocks.csv, how long finished cells took, and warnings."""
     warnings: list[str] = []
     if not (folder / "blocks.csv").exists():
         raise BadInput(f"--resume {folder}: there is no blocks.csv, so what is finished cannot be told")
-    rows = results.read_table(folder / "blocks.csv", results.NEEDED["blocks"], warnings)
+    rows = list(results.read_table(folder / "blocks.csv", results.NEEDED["blocks"], warnings))
     last = {(row["cell_id"], results.whole(row["block"]) or 1): row["status"] for row in rows}
+    took_s: dict[str, list[float]] = {}
+    for row in rows:
+        if row["status"] in FINISHED and (seconds := _seconds(row)) is not None:
+            took_s.setdefault(row["cell_id"], []).append(seconds)
     # a row there without any figure is of a file system that lost what was written before
     known = {(row["cell_id"], results.whole(row.get("block", "")) or 1)
              for row in results.read_table(folder / "results.csv", ("cell_id",), [])}
-    return frozenset(key for key, status in last.items() if status in FINISHED and key in known), warnings
+    done = frozenset(key for key, status in last.items() if status in FINISHED and key in known)
+    return done, frozenset(last), took_s, warnings
+
+
+def _seconds(row: Row) -> float | None:
+    """How long a row of blocks.csv took; None where its times are damaged."""
+    try:
+        began, ended = (datetime.fromisoformat(row[column]) for column in ("started_utc", "ended_utc"))
+        return max(0.0, (ended - began).total_seconds())
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _sift(folder: Path, name: str, keep: Callable[[Row], bool], aside: Path, warnings: list[str]) -> int:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -16,15 +15,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import accel, bed, blocks, calibration, commands, environment, host, plan, progress, resume, search
+from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, plan, progress,
+                     replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
-from harness.outcome import Outcome, over_blocks, recorded
+from harness.outcome import Outcome, flagged, over_blocks, recorded
 from harness.plan import Cell, Image
 from harness.record import SCHEMA_VERSION, Record
-from harness.scenario import ANCHOR, fingerprint
+from harness.scenario import fingerprint
 from harness.search import Result
 from harness.switches import find, options
 from harness.switches.base import Check
@@ -43,7 +43,8 @@ def image() -> Image:
         about = None
     about = about if isinstance(about, dict) else {}
     return Image(str(BUILD), str(guest / about.get("kernel_file", "vmlinux")),
-                 str(guest / about.get("initramfs_file", "initramfs.cpio")))
+                 str(guest / about.get("initramfs_file", "initramfs.cpio.lz4")),
+                 str(guest / about.get("programs_file", "programs.tar")))
 
 
 def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:
@@ -67,10 +68,20 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
+    images = {cell.machine.image for cell in cells if cell.machine.image}
+    lines += [f"the image {path} is not there ([guest] image)" for path in sorted(images) if not os.path.isfile(path)]
+    if images:
+        needed.append(where.programs)
+        lines += [f"{tool} is not there: apt-get install openssh-client" for tool in ("ssh", "ssh-keygen")
+                  if shutil.which(tool) is None]
     lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
     if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
     pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
+    gigantic = max((_setup(cell, the_bed).gigantic_pages for cell in cells), default=0)
+    if gigantic > (there := host.gigantic_pages_free()):
+        lines.append(f"{there} of {gigantic} hugepages of 1 GiB that guests take ([guest] hugepages = \"1G\") are free: "
+                     f"boot with the kernel options hugepagesz=1G hugepages={gigantic}")
     if pages:
         try:
             host.check_hugepages_possible(pages)
@@ -80,7 +91,12 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
 
 
 def _hugepages(cell: Cell, the_bed: bed.Bed) -> int:
-    return plan.setup(cell, the_bed, image(), "/", "/", "tcg").hugepages
+    return _setup(cell, the_bed).hugepages
+
+
+def _setup(cell: Cell, the_bed: bed.Bed) -> plan.Setup:
+    """With folders that do not matter."""
+    return plan.setup(cell, the_bed, image(), "/", "/", "tcg")
 
 
 def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],
@@ -90,8 +106,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
 
     `request`: what the person asked for, as run.json keeps it; `go_on`: the results folder of a run to go on with."""
     simulated = up is not real_up
-    anchor = blocks.anchor_for(cells, the_bed, the_bed.cpus or host.cpus())
-    every = [*([anchor] if anchor else []), *cells]
+    watch = blocks.anchor_for(cells, the_bed, the_bed.cpus or host.cpus())
+    every = [*([watch] if watch else []), *cells]
     checks = check_switches(every) if not simulated else {c.switch.name: Check("simulated") for c in every}
     if not simulated and (lines := missing(every, checks, the_bed)):
         raise CannotRun("this machine cannot run it yet:\n  " + "\n  ".join(lines))
@@ -100,8 +116,10 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
     summary = {"run_id": run_id, "name": name, "schema_version": SCHEMA_VERSION, "started_utc": started.isoformat(),
                "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
                "request": {**(request or {}), "blocks_of": {c.id: c.repeat.blocks for c in cells}},
-               "cells": [c.id for c in cells], "testbed": the_bed, "state": "running",
-               "fingerprint": fingerprint([[asdict(c) for c in every], asdict(replace(the_bed, source=""))])}
+               "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells),
+               "testbed": the_bed, "state": "running",
+               "fingerprint": fingerprint([[replayed.comparable(c) for c in every],
+                                           asdict(replace(the_bed, source=""))])}
     if go_on:
         before = resume.about(go_on)
         resume.check(go_on, before, summary)
@@ -117,8 +135,10 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         pages = 0 if simulated else max((_hugepages(c, the_bed) for c in every if not c.unsupported), default=0)
         stack.enter_context(host.enough_hugepages(pages, folder, say))
         found, why = (None, "a simulation has none") if simulated else _calibration(record, the_bed, say)
-        job = _Job(blocks.schedule(cells, anchor), the_bed, record, folder, checks, say, interrupts, up, found,
-                   **_finished(old, every))
+        for cell, seconds in [(c, s) for c in every for s in old.took_s.get(c.id, ())] if old else ():
+            progress.took(say, cell, seconds)
+        job = _Job(cells, watch, blocks.schedule(cells, watch), the_bed, record, folder, checks, say, interrupts, up,
+                   found, **_finished(old, every))
         summary |= {"environment": environment.of(BUILD, the_bed) if not simulated else {},
                     "plan": {c.id: commands.lines(commands.setup_of(c, the_bed, image()))
                              for c in every if not c.unsupported},
@@ -144,6 +164,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                         "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason,
                                                  "traffic_s": round(o.traffic_s, 3), "wall_s": round(o.wall_s, 3)}
                                      for o in outcomes}}
+            summary |= {"order": [[t.block, t.cell.id] for t in job.turns], "anchor": job.anchor_json()}
             record.write_json("run.json", summary)
     return record.folder, outcomes
 
@@ -153,6 +174,7 @@ def _finished(old: resume.Resume | None, cells: Sequence[Cell]) -> dict[str, Any
     if old is None:
         return {}
     return {"done": old.done, "known": recorded({c.id: c for c in cells}, old.values, old.done),
+            "repeats": dict(old.values.repeats), "summaries_kept": old.summaries_kept,
             "accels": {c: columns.get("accel", "") for c, columns in old.values.cells.items()}}
 
 
@@ -179,7 +201,9 @@ def _calibration(record: Record, the_bed: bed.Bed, say: Callable[[str], None]) -
 class _Job:
     """The state of a run: what its cells share."""
 
-    turns: Sequence[Turn]
+    cells: Sequence[Cell]
+    watch: Cell | None          # the anchor
+    turns: Sequence[Turn]       # grow when suspect blocks are measured again
     bed: bed.Bed
     record: Record
     folder: Path
@@ -193,47 +217,85 @@ class _Job:
     done: resume.Done = frozenset()     # turns that an earlier start of this run has finished
     known: dict[str, dict[int, Outcome]] = field(default_factory=dict)     # by cell and block
     accels: dict[str, str] = field(default_factory=dict)                    # by cell, as it was measured
+    said: set[str] = field(default_factory=set)     # notes, each once a run
+    repeats: dict[int, int] = field(default_factory=dict)       # blocks, and those they are measured instead of
+    summaries_kept: bool = False    # the summaries of an earlier start stand
+    ended: bool = False             # by a signal
 
     def all_turns(self, outcomes: list[Outcome]) -> None:
-        """Measure one turn after the other; when all blocks of a cell are done, its outcome is added to `outcomes`."""
-        left = Counter(turn.cell.id for turn in self.turns)
-        several = blocks.blocks_of([turn.cell for turn in self.turns]) > 1
-        for turn in self.turns:
+        """Measure one turn after the other, then suspect blocks again. Outcomes of cells that have all their blocks are
+        added to `outcomes`: of one block at once, of several at the end."""
+        several = blocks.blocks_of(self.cells) > 1
+        planned = self.turns
+        self._these(planned, several, outcomes)
+        while several and not self.ended:
+            repeated = blocks.again(self.cells, self.watch, self._anchors_pps(), self.repeats, len(planned))
+            new = {turn.block for turn in repeated} - self.repeats.keys()
+            if new:
+                self.say(anchor.said(self._anchors_pps(), self.repeats, at_end=False) + f"; measuring again as block"
+                         f"{'s'[:len(new) > 1]} {', '.join(map(str, sorted(new)))}")
+            self.turns = [*planned, *repeated]
+            self.repeats |= {turn.block: turn.repeats for turn in repeated if turn.repeats}
+            to_do = [turn for turn in repeated if turn.block not in self.known.get(turn.cell.id, {})]
+            if not to_do:
+                break
+            self._these(to_do, several, outcomes)
+        if several:
+            all_of = [c for c in self.cells if len(self.known.get(c.id, {})) >= c.repeat.blocks]
+            outcomes += [self._whole(cell) for cell in all_of]
+
+    def _these(self, turns: Sequence[Turn], several: bool, outcomes: list[Outcome]) -> None:
+        """Measure these turns, or as far as a signal lets them come."""
+        for turn in turns:
             cell = turn.cell
             if (cell.id, turn.block) not in self.done:
                 block = f" block {turn.block}:" if several else ""
                 self.say(f"[{turn.position}/{len(self.turns)}]{block} {cell.switch.name}: {cell.title}")
-                progress.cell(self.say, turn.position, [t.cell for t in self.turns])
+                progress.cell(self.say, turn.position, [t.cell for t in self.turns], [
+                    t.cell for t in self.turns[turn.position:] if (t.cell.id, t.block) not in self.done])
                 outcome = self._turn(turn, several)
                 self.known.setdefault(cell.id, {})[turn.block] = outcome
                 self.say("    " + describe(outcome))
-                if outcome.ends_run and turn is not self.turns[-1]:
+                self.ended = outcome.ends_run
+            if not several:
+                outcomes.append(self.known[cell.id][turn.block])
+            if self.ended:
+                if turn.position < len(self.turns):
                     left_over = len(self.turns) - turn.position
                     self.say(f"the run ends here: {left_over} of {len(self.turns)} were not measured")
-            left[cell.id] -= 1
-            if left[cell.id] == 0 and cell.scenario != ANCHOR:
-                outcomes.append(self._whole(cell, several))
-            if any(o.ends_run for o in self.known.get(cell.id, {}).values()):
-                break
+                return
+
+    def _anchors_pps(self) -> dict[int, float]:
+        """By block, as far as they are known."""
+        of_blocks = self.known.get(self.watch.id, {}) if self.watch else {}
+        return {block: r.value for block, outcome in of_blocks.items() for r in outcome.results
+                if r.metric == "rplus_pps" and r.value}
+
+    def anchor_json(self) -> dict[str, Any]:
+        """What run.json says of the anchor."""
+        values = self._anchors_pps()
+        allowed = anchor.first_blocks(values, self.repeats)
+        return {"band": allowed, "suspect_blocks": anchor.suspects(values, self.repeats),
+                "repeats": {str(new): old for new, old in self.repeats.items()}}
 
     def _turn(self, turn: Turn, several: bool) -> Outcome:
         """A cell in a block; its row in blocks.csv is the last that is written of it."""
-        self.record.begin(turn.block, several)
+        self.record.begin(turn.block, several, turn.repeats)
         started = _now()
         outcome = self._one(turn.cell, self.folder / f"c{turn.position}")
         self.record.turn(turn, started, _now(), outcome.status, outcome.reason)
         return outcome
 
-    def _whole(self, cell: Cell, several: bool) -> Outcome:
-        """What became of a cell over all its blocks. Its summary is recorded where there are several."""
+    def _whole(self, cell: Cell) -> Outcome:
+        """What became of a cell over those of its blocks that count. Its summary is recorded."""
         by_block = self.known[cell.id]
-        if not several:
-            return by_block[1]
-        outcome = over_blocks(cell, [by_block[block] for block in sorted(by_block)])
-        if outcome.status not in ("failed", "unsupported") and any((cell.id, b) not in self.done for b in by_block):
+        suspect = anchor.suspects(self._anchors_pps(), self.repeats)
+        outcome = over_blocks(cell, [flagged(by_block[b], anchor.SUSPECT) if b in suspect else by_block[b]
+                                     for b in sorted(anchor.counting(by_block, self.repeats))])
+        if outcome.status not in ("failed", "unsupported") and not self.summaries_kept:
             version = self.checks[cell.switch.name].version
             self.record.results(cell, version, self.accels[cell.id], outcome.results, summary=True)
-        return outcome
+        return replace(outcome, ends_run=outcome.ends_run or self.ended)
 
     def _one(self, cell: Cell, folder: Path) -> Outcome:
         version = self.checks[cell.switch.name].version if cell.switch.name in self.checks else ""
@@ -274,6 +336,12 @@ class _Job:
         except CellFailed as why:
             self.say(f"    no counters of the switch: {why}")
 
+    def _say_once(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            if note not in self.said:
+                self.say(f"    {note}")
+        self.said.update(notes)
+
     def _search(self, cell: Cell, version: str, testbed: Any, steps: search.Steps) -> list[Result]:
         """Drive the search: every trial is on disk before the next one starts."""
         try:
@@ -283,6 +351,7 @@ class _Job:
                 trial = testbed.measure(request)
                 self.traffic_s += request.duration_s
                 self.record.trial(cell, version, testbed.accel(), trial)
+                self._say_once(trial.cost.notes if trial.cost else ())
                 request = steps.send(trial)
         except StopIteration as done:
             results: list[Result] = done.value
@@ -325,6 +394,8 @@ def describe(outcome: Outcome) -> str:
             text += f", {r.metric.removesuffix('_pps')} {r.value / 1e6:.3f}"
         if r.metric.startswith("latency_p50_ns@") and r.value is not None:
             text += f", p50 {r.value / 1e3:.1f} us at {r.metric.partition('@')[2]}"
+        if r.metric == "cycles_per_packet" and r.value is not None:
+            text += f", {r.value:.0f} cycles per packet"
     text += f"; {outcome.traffic_s:.0f} s of traffic in {outcome.wall_s:.0f} s" if outcome.wall_s >= 1 else ""
     return text + (f"  [{', '.join(outcome.flags)}]" if outcome.flags else "")
 

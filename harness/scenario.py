@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import traffic
+from harness import machine, nfs, traffic, virtio
 from harness import search as searches
 from harness.errors import BadInput
+from harness.machine import Machine
 from harness.schema import Field, check_keys, check_table, merge, read_toml
 from harness.search import Search
 from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
@@ -23,7 +24,7 @@ from harness.traffic import FRAME_MAX_BYTES, Traffic
 from harness.trial import REPEATABLE
 
 PORT_KINDS = ("vhost-user", "ring")
-NFS = ("io", "macswap")
+IDLES = ("auto", "busy", "yield", "sleep", "interrupt")
 ANCHOR = "anchor"       # the scenario of the cell that watches the machine, see blocks.py
 BLOCKS_MAX = 1000
 NAME_MAX = 64           # names become part of a cell's id, which names a folder
@@ -32,12 +33,14 @@ MATRIX = {
     "topology": Field(str, choices=TOPOLOGIES, many=True, required=True),
     "direction": Field(str, ("one-way",), choices=DIRECTIONS, many=True),
     "guest": Field(str, ("none",), choices=GUESTS, many=True),
-    "nf": Field(str, ("io",), choices=NFS, many=True),
+    "nf": Field(str, ("io",), many=True),
     "chain_length": Field(int, (1,), low=1, high=CHAIN_MAX, many=True),
     "frame_bytes": Field(int, (64,), low=64, high=FRAME_MAX_BYTES, many=True),
     "flows": Field(int, (1,), low=1, high=16_777_216, many=True),
     "port_kind": Field(str, ("vhost-user",), choices=PORT_KINDS, many=True),
     "switch": Field(str, (), many=True),
+    "idle": Field(str, ("auto",), choices=IDLES, many=True),    # what an nf does without packets
+    **virtio.MATRIX,
 }
 # The keys of all kinds of search; each kind has its own besides, and may have other defaults for these.
 SEARCH = {
@@ -61,13 +64,19 @@ LATENCY = {
     "trials": Field(int, 3, low=1, high=1000),
     "trial_s": Field(float, 1.0, low=0.01, high=3600),
 }
+TELEMETRY = {
+    "trials": Field(int, 0, low=0, high=1000),
+    "trial_s": Field(float, 1.0, low=0.1, high=3600),
+    "at_rplus": Field(float, (), low=0.0001, high=2.0, many=True),
+}
 REPEAT = {
     "blocks": Field(int, 1, low=1, high=BLOCKS_MAX),
     "order": Field(str, "shuffled", choices=("shuffled", "abba")),
     "seed": Field(int, 1, low=0, high=2**63 - 1),
     "anchor": Field(bool, True),
+    "again": Field(int, 1, low=0, high=10),
 }
-TABLES = ("matrix", "search", "latency", "repeat")
+TABLES = ("matrix", "guest", "search", "latency", "telemetry", "repeat", "nf")
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ class Repeat:
     order: str = "shuffled"
     seed: int = 1
     anchor: bool = True
+    again: int = 1      # how often a block with a suspect anchor is measured again, see anchor.py
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,8 @@ class Scenario:
     search: Search
     traffic: Traffic | None = None          # None: constant rate, plain UDP
     repeat: Repeat = Repeat()
+    nf_arguments: tuple[tuple[str, str], ...] = ()      # (nf, argument) of those that take one
+    machine: Machine = Machine()
 
 
 def from_table(where: str, table: Mapping[str, Any]) -> Scenario:
@@ -98,8 +110,11 @@ def from_table(where: str, table: Mapping[str, Any]) -> Scenario:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file, and those that it names if it is a suite. Raises BadInput."""
-    return [path, *(path.parent / file for file in read_toml(path).get("scenarios", []))]
+    """The file, those that it names if it is a suite, and those with rules and the like that these name. Raises
+    BadInput."""
+    scenarios = [path, *(path.parent / file for file in read_toml(path).get("scenarios", []))]
+    return scenarios + list(dict.fromkeys(
+        file.parent / name for file in scenarios for name in nfs.files(read_toml(file).get("nf"))))
 
 
 def load(path: Path) -> list[Scenario]:
@@ -143,23 +158,26 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
         raise BadInput(f"{where}: key 'name' must be a word of at most {NAME_MAX} letters, digits, '-' and '_', "
                        f"not {name!r}")
     matrix = check_table(f"{where}: [matrix]", table.get("matrix", {}), MATRIX)
-    search = _search(where, table.get("search", {}), table.get("latency", {}))
-    _check_matrix(where, matrix)
+    search = _search(where, table)
+    _check_matrix(where, matrix, table["matrix"])
     sent = _traffic(where, table, matrix, folder)
     _check_search(where, table, search, sent)
     repeat = check_table(f"{where}: [repeat]", table.get("repeat", {}), REPEAT)
-    return Scenario(name, where, matrix, search, sent, Repeat(**repeat))
+    used = {name for value in matrix["nf"] for name in value.split("+")} if "loopback" in matrix["topology"] else set()
+    return Scenario(name, where, matrix, search, sent, Repeat(**repeat),
+                    nfs.check(where, table.get("nf", {}), folder, used, max(matrix["flows"])),
+                    machine.check(f"{where}: [guest]", table.get("guest", {}), folder))
 
 
-def _search(where: str, table: Any, latency_table: Any) -> Search:
-    here = f"{where}: [search]"
+def _search(where: str, whole: Mapping[str, Any]) -> Search:
+    here, table = f"{where}: [search]", whole.get("search", {})
     named = {key: value for key, value in table.items() if key == "kind"} if isinstance(table, Mapping) else table
     kind = searches.find(check_table(here, named, {"kind": SEARCH["kind"]})["kind"])
     fields = {key: replace(f, default=kind.defaults.get(key, f.default)) for key, f in SEARCH.items()}
     checked = check_table(here, table, fields | kind.fields)
-    latency = check_table(f"{where}: [latency]", latency_table, LATENCY)
-    return Search(**{key: checked[key] for key in SEARCH}, **{f"latency_{key}": latency[key] for key in LATENCY},
-                  options=kind.options(here, checked))
+    more = {f"{name}_{key}": value for name, fields in (("latency", LATENCY), ("telemetry", TELEMETRY))
+            for key, value in check_table(f"{where}: [{name}]", whole.get(name, {}), fields).items()}
+    return Search(**{key: checked[key] for key in SEARCH}, **more, options=kind.options(here, checked))
 
 
 def _traffic(where: str, table: Mapping[str, Any], matrix: Mapping[str, Any], folder: Path) -> Traffic | None:
@@ -172,6 +190,12 @@ def _check_search(where: str, table: Mapping[str, Any], search: Search, sent: Tr
     own_timing = bool(sent and sent.replay and sent.replay.timing == "original")
     kind = searches.find(search.kind)
     _check_latency(f"{where}: [latency]", search)
+    if search.telemetry_at_rplus and not search.telemetry_trials:
+        raise BadInput(f"{where}: [telemetry]: key 'at_rplus' has a meaning only with trials = 1 or more: set that, or "
+                       "take it out")
+    if search.telemetry_trials and own_timing:
+        raise BadInput(f"{where}: [telemetry]: key 'trials' needs a load that saturates, but a file that is replayed "
+                       "with timing = \"original\" has its own: take [telemetry] out, or set timing = \"rate\"")
     where = f"{where}: [search]"
     if not kind.given_rates and search.rate_pps:
         raise BadInput(f"{where}: key 'rate_pps' has a meaning only with kind = \"fixed\" or \"soak\": take it out, or "
@@ -196,7 +220,15 @@ def _check_latency(where: str, search: Search) -> None:
                            f"{', '.join(['rplus', *bases])}")
 
 
-def _check_matrix(where: str, matrix: Mapping[str, tuple[Any, ...]]) -> None:
+def _check_matrix(where: str, matrix: Mapping[str, tuple[Any, ...]], given: Mapping[str, Any]) -> None:
+    for value in matrix["nf"]:
+        nfs.check_name(f"{where}: [matrix]: key 'nf'", value)
+        length = len(nfs.chain(value))
+        if length > CHAIN_MAX:
+            raise BadInput(f"{where}: [matrix]: key 'nf' is {value!r}: a chain has at most {CHAIN_MAX} guests")
+        if length and "chain_length" in given and length not in matrix["chain_length"]:
+            raise BadInput(f"{where}: [matrix]: key 'chain_length' has no {length}, but {value!r} is a chain of "
+                           f"{length} guests: take the key out, or add it")
     needs_guest = set(matrix["topology"]) - {"p2p"}
     if needs_guest and set(matrix["guest"]) == {"none"}:
         raise BadInput(f"{where}: [matrix]: key 'guest' is missing: topology {sorted(needs_guest)[0]} needs "

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`vswbench simulate`: the searches of a scenario against a simulated switch, to try settings before spending hours.
+"""`vswbench simulate`: the searches of a scenario against a simulated switch, to try settings before spending hours;
+with --compare a comparison of two of them.
 
 Every cell is measured on a switch of the same model, whatever its topology or frame size. A simulated switch is always
 warm, so warm-up trials are left out; their time is counted.
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import bed, host, plan, scenario, search, terminal
+from harness.compare import verdict
 from harness.errors import BadInput
 from harness.plan import Cell
 from harness.search import Result, Search
@@ -85,11 +87,12 @@ def as_json(done: Sequence[tuple[Cell, Simulated]], model: Model, overhead_s: fl
     return json.dumps({
         "model": {**asdict(model), "overhead_s": overhead_s},
         "cells": [{"cell_id": c.id, "traffic_s": s.traffic_s, "wall_s": s.wall_s} for c, s in done],
-        "trials": [_trial(c, t) for c, s in done for t in s.trials],
+        "trials": [trial_json(c, t) for c, s in done for t in s.trials],
         "results": [{"cell_id": c.id, **asdict(r)} for c, s in done for r in s.results]}, indent=1)
 
 
-def _trial(cell: Cell, t: Trial) -> dict[str, Any]:
+def trial_json(cell: Cell, t: Trial) -> dict[str, Any]:
+    """A trial for programs."""
     return {"cell_id": cell.id, "phase": t.request.phase, "intended_pps": t.intended_pps,
             "duration_s": t.request.duration_s, "sent_count": t.sent_count, "received_count": t.received_count,
             "lost_count": t.lost_count, "unsent_count": t.unsent_count, "status": t.status, "flags": list(t.flags)}
@@ -135,6 +138,15 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--overhead-s", type=_number(0, 3600), default=0.0, metavar="S",
                      help="what a trial takes besides its traffic")
     sub.add_argument("--seed", type=int, default=1, metavar="K", help="of all that is random (default 1)")
+    sub.add_argument("--compare", type=_number(0.01, 100), default=None, metavar="RATIO",
+                     help="compare two such switches, of which B has RATIO times the capacity of A: in blocks, with "
+                          "the verdicts of `vswbench compare`")
+    sub.add_argument("--blocks", type=int, default=None, metavar="N",
+                     help="of a comparison, instead of as many as the scenario says")
+    sub.add_argument("--restart-noise", type=_number(0, 1), default=0.0, metavar="SD",
+                     help="of a comparison: standard deviation of the capacity from start to start, relative")
+    sub.add_argument("--margin", type=_number(0.0001, 0.99), default=verdict.MARGIN, metavar="RATIO",
+                     help=f"of a comparison: differences up to this do not matter (default {verdict.MARGIN:g})")
     sub.add_argument("--switch", action="append", default=[], metavar="NAME[=DRIVER@PREFIX,KEY=VALUE]",
                      help="as of run")
     sub.add_argument("--json", action="store_true", help="for programs: every trial and every result")
@@ -172,6 +184,11 @@ def main(arguments: argparse.Namespace) -> int:
     cells = plan.expand(scenarios, bed.load(None), host.cpus(), a.switch)
     model = Model(a.capacity_pps, *a.loss_every, a.noise, a.stall_ms / 1e3, a.stall_every_s or 0.0, a.generator_pps,
                   a.seed)
+    if a.compare is not None:
+        from harness import simulate_compare        # which drives simulate()
+        return simulate_compare.run(cells, model, a)
+    if a.blocks is not None or a.restart_noise:
+        raise BadInput("--blocks and --restart-noise are of a comparison: give --compare RATIO too, or take them out")
     done = list(simulate(cells, model, a.overhead_s))
     if a.json:
         print(as_json(done, model, a.overhead_s))

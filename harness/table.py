@@ -9,11 +9,12 @@ from rich.table import Table
 from harness import search
 from harness.run import Outcome, headline, quantity
 
-MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": "",
+MARKS = {"oversubscribed": "o", "tcg": "t", "backpressure": "", "stale_frames": "", "not_saturated": "",
          "generator_limited": "g", "clock": "!", "tester_drops": "d", "not_drained": "n", "foreign_frames": "f",
          "window_exceeded": "w", "identity": "!", "stalled": "s", "late": "l",
          "crossed_flows": "x", "lower_bound": ">", "repeated": "r", "irregular": "?", "capped": ">",
-         "search_limit": "?", "below_width": "", "unstable": "u", "blocks_missing": "b"}
+         "search_limit": "?", "below_width": "", "unstable": "u", "drift": "~", "blocks_missing": "b", "suspect": "a",
+         "skewed": "k"}
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
@@ -21,8 +22,9 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
     switches = list(dict.fromkeys(o.cell.switch.name for o in outcomes))
     named = list(dict.fromkeys(search.headline(o.cell.search)[1] for o in outcomes))
     what = named[0] if len(named) == 1 else "rates of " + ", ".join(named)
+    trips = "; of round trips where it says so" if any(o.cell.topology.reflects for o in outcomes) else ""
     table = Table(title=f"{what[:1].upper()}{what[1:]} in Mpps per direction; below it one-way latency p50 / p99 in us "
-                  "at half of R+")
+                  f"at half of R+{trips}")
     table.add_column("cell")
     for name in switches:
         table.add_column(name, justify="right")

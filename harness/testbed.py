@@ -6,21 +6,23 @@
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import traffic, trial
-from harness.channel import Channel
+from harness import hops, nfs, programs, traffic, trial
+from harness.channel import Channel, together
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
+from harness.observe import Observer
 from harness.plan import Cell, Setup
 from harness.proc import Process, run_command, wait_until
 from harness.switches import find
-from harness.switches.base import Await, Command, File, PortCounters, Spawn, Step
+from harness.switches.base import Await, Command, Driver, File, PortCounters, Spawn, Step
 from harness.topology import Flow
 from harness.trial import Direction, Request, Trial
 
@@ -34,22 +36,43 @@ SILENCE_S = 0.02        # a trial is over when nothing has come for so long,
 SHARED_SILENCE_S = 0.25     # or for so long where pollers wait for one another's CPU
 DRAIN_MAX_S = 5.0           # it is over anyway
 LEARN_AGAIN_S = 60.0        # switches forget addresses that they have not seen for minutes
+SOCKET_PATH_MAX = 107   # bytes of a unix socket's path
 EPOCHS = 65536          # the stamp's epoch has 16 bits
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """A trial as the programs counted it; the meters by direction."""
+    """A trial as the programs counted it: what was sent and received of each direction, and what the programs that
+    sent (`senders`) and those that received say of themselves."""
 
-    reply: Mapping[str, Any]
+    streams: Sequence[Mapping[str, Any]]
     meters: Sequence[Mapping[str, Any]]
-    missed: Mapping[str, int]
+    senders: Sequence[Mapping[str, Any]]
+    receivers: Sequence[Mapping[str, Any]]
     drained: bool
+    skew_s: float | None = None
+
+    @property
+    def missed(self) -> Mapping[str, int]:
+        """What the ports of the tester dropped, by counter where the program tells them apart."""
+        counts: Counter[str] = Counter()
+        for reply in self.receivers:
+            counts.update(reply.get("missed") or {"imissed": reply["missed_count"]})
+        return counts
+
+    @property
+    def steal_ns(self) -> int | None:
+        """Of the machine; a VM does not see it whole."""
+        return max((s for reply in self.senders if (s := reply.get("steal_ns")) is not None), default=None)
 
 
-def _missed(reply: Mapping[str, Any]) -> Mapping[str, int]:
-    """What the ports of the tester dropped, by counter where the program tells them apart."""
-    return reply.get("missed") or {"imissed": reply["missed_count"]}
+def _check_socket_paths(setup: Setup) -> None:
+    """CellFailed if a path is too long for a unix socket: what every program says of it is worse."""
+    paths = [*setup.site.sockets, *(path for p in setup.peers if p.vm for path in (p.vm.control_socket, p.vm.qmp_socket))]
+    longest = max(paths, key=lambda path: len(path.encode()), default="")
+    if (size := len(longest.encode())) > SOCKET_PATH_MAX:
+        raise CellFailed(f"socket path too long: {longest} has {size} bytes, at most {SOCKET_PATH_MAX} are allowed "
+                         "(unix(7)): let TMPDIR name a shorter folder")
 
 
 class Testbed:
@@ -70,17 +93,24 @@ class Testbed:
     # -- coming up -----------------------------------------------------------------------------------------------
 
     def bring_up(self) -> None:
+        _check_socket_paths(self.setup)
         Path(self.setup.site.folder).mkdir(parents=True)
+        if self.setup.switch_first:
+            self._start_switch()
         for peer in self.setup.peers:
             self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)
-        for step in (*self.setup.launch, *self.setup.wire):
-            self._do(step)
+        if not self.setup.switch_first:
+            self._start_switch()
         for peer in self.peers.values():
             peer.ready()
         for peer in self.peers.values():
             wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
         self._learn()
         wait_until(self._probed, PROBE_S, "a probe frame through every wire", self._processes())
+
+    def _start_switch(self) -> None:
+        for step in (*self.setup.launch, *self.setup.wire):
+            self._do(step)
 
     def _processes(self) -> list[Process]:
         return [*self.switch, *(peer.process for peer in self.peers.values())]
@@ -121,23 +151,48 @@ class Testbed:
         self._measured += 1
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         flows = self.cell.topology.flows
-        if self.cell.topology.one_holds_both_ends:
-            counted = self._measure_here(request, flows)
-        else:
-            counted = self._measure_apart(request, flows[0])
+        before = self._nf_stats(request)
+        with self._observer(request) as seen:
+            meanwhile = seen.window if seen else lambda: None
+            if self.cell.topology.one_holds_both_ends:
+                counted = self._measure_here(request, flows, meanwhile)
+            else:
+                counted = self._measure_apart(request, flows, meanwhile)
         self._settle(request.settle_s)
         for process in self._processes():
             process.check_alive()
-        reply = counted.reply
         directions = [
             Direction(stream["intended_count"], stream["sent_count"], stream["tx_full_count"], meter,
                       with_latency=self.cell.has_latency, sender=stream)
-            for stream, meter in zip(reply["streams"], counted.meters)]
+            for stream, meter in zip(counted.streams, counted.meters, strict=True)]
         self._received = [d.meter["received_count"] for d in directions]
-        return trial.make(request, started, reply["tx_span_s"], directions, missed=counted.missed,
-                          clock_error_ppm=reply["clock_error_ppm"], drained=counted.drained,
-                          cell_flags=self.flags() if flags is None else flags, loops=reply["workers"],
-                          steal_ns=reply.get("steal_ns"), interval_s=self._interval_s(request))
+        senders = counted.senders
+        made = trial.make(request, started, max(s["tx_span_s"] for s in senders), directions, missed=counted.missed,
+                          clock_error_ppm=max((s["clock_error_ppm"] for s in senders), key=abs),
+                          drained=counted.drained, cell_flags=self.flags() if flags is None else flags,
+                          loops=[loop for s in senders for loop in s["workers"]], steal_ns=counted.steal_ns,
+                          interval_s=self._interval_s(request), skew_s=counted.skew_s)
+        made = replace(made, hops=self._hops(before, self._nf_stats(request), directions)) if before else made
+        return seen.marked(made, self.peers[flows[0].tx[0]].tsc_hz, self.cell.cores.oversubscribed) if seen else made
+
+    def _observer(self, request: Request) -> AbstractContextManager[Observer | None]:
+        """Of a telemetry trial."""
+        if not request.telemetry:
+            return nullcontext()
+        return Observer(self._driver(), self.setup.site, self._output, self.switch, request, self.logs)
+
+    def _nf_stats(self, request: Request) -> list[Mapping[str, Any]]:
+        """What the nfs of a chain have counted so far, in order; empty where there are none."""
+        if not self.cell.chain_length or request.phase == PROBE:
+            return []
+        return [self._channel(guest.name).request("stats", ANSWER_S) for guest in self.cell.topology.guests]
+
+    def _hops(self, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]],
+              directions: Sequence[Direction]) -> list[hops.Hop]:
+        names = nfs.chain(self.cell.nf) or (self.cell.nf,) * self.cell.chain_length
+        guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, names)]
+        return hops.between(guests, before, after, [d.sent_count for d in directions],
+                            [d.meter["received_count"] for d in directions], self.cell.topology.flows[0].rx[0])
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""
@@ -160,12 +215,16 @@ class Testbed:
         assert channel
         return channel
 
-    def _stream(self, flow: Flow, request: Request, metered: bool) -> dict[str, Any]:
+    def _stream(self, flow: Flow, request: Request, peer: str) -> dict[str, Any]:
+        """A direction as `peer` is to see it, which may hold one of its ends only."""
         asked = traffic.stream(self.cell.traffic, self.cell.frame_bytes, self.cell.flows, request.rate_pps,
-                               back=flow != self.cell.topology.flows[0], probe=request.phase == PROBE)
+                               back=flow.back, probe=request.phase == PROBE)
         if "seed" in asked:     # of each trial its own, or every repeat would be the same sample
             asked["seed"] += self._measured
-        return {"tx": flow.tx[1], "rx": flow.rx[1] if metered else None, **asked}
+        if flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
+            asked = {"dst_mac": programs.mac(*(flow.via or flow.rx)), **asked}
+        tx, rx = (port if who == peer else None for who, port in (flow.tx, flow.rx))
+        return {"tx": tx, "rx": rx, **asked}
 
     def _options(self, request: Request) -> dict[str, Any]:
         """What the trial is to tell beside its counts. Gaps and IPDV cost time for every packet, which a saturating
@@ -202,29 +261,49 @@ class Testbed:
         self._epoch = (self._epoch + 1) % EPOCHS
         self._channel(flows[0].tx[0]).request(
             "learn", ANSWER_S, epoch=self._epoch, count=self.cell.traffic.learning_count,
-            streams=[self._stream(flow, Request(PROBE, PROBE_PPS, 0.05), True) for flow in flows])
+            streams=[self._stream(flow, Request(PROBE, PROBE_PPS, 0.05), flow.tx[0]) for flow in flows])
 
-    def _measure_here(self, request: Request, flows: Sequence[Flow]) -> "_Counted":
-        """Sender and receiver are one process."""
-        reply = self._channel(flows[0].tx[0]).request(
-            "trial", request.duration_s + request.drain_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s,
-            drain_s=self._silence_s(request), drain_max_s=request.drain_s + DRAIN_MAX_S,
-            streams=[self._stream(flow, request, True) for flow in flows], **self._options(request))
-        return _Counted(reply, [s["meter"] for s in reply["streams"]], _missed(reply), reply["drained"])
+    def _measure_here(self, request: Request, flows: Sequence[Flow], meanwhile: Callable[[], None]) -> "_Counted":
+        """Sender and receiver are one process. `meanwhile` is done while the traffic flows."""
+        channel = self._channel(flows[0].tx[0])
+        channel.post("trial", epoch=self._epoch, duration_s=request.duration_s, drain_s=self._silence_s(request),
+                     drain_max_s=request.drain_s + DRAIN_MAX_S,
+                     streams=[self._stream(flow, request, flow.tx[0]) for flow in flows], **self._options(request))
+        meanwhile()
+        reply = channel.answer("trial", request.duration_s + request.drain_s + ANSWER_S)
+        return _Counted(reply["streams"], [s["meter"] for s in reply["streams"]], [reply], [reply], reply["drained"])
 
-    def _measure_apart(self, request: Request, flow: Flow) -> "_Counted":
-        """The receiver is a meter elsewhere."""
-        meter = self._channel(flow.rx[0])
-        meter.request("arm", ANSWER_S, epoch=self._epoch, flows=self.cell.flows, **self._arming(request))
-        options = {key: value for key, value in self._options(request).items() if key != "ipdv"}
-        reply = self._channel(flow.tx[0]).request(
-            "trial", request.duration_s + ANSWER_S, epoch=self._epoch, duration_s=request.duration_s, drain_s=0,
-            streams=[self._stream(flow, request, False)], **options)
-        settled = meter.request("settle", request.drain_s + ANSWER_S, silence_s=self._silence_s(request),
-                                max_s=request.drain_s + DRAIN_MAX_S)
-        seen = meter.request("read", ANSWER_S)
-        series = seen.get("series") if self._interval_s(request) else None
-        return _Counted(reply, [{**seen["meter"], "series": series}], _missed(seen), settled["silent"])
+    def _measure_apart(self, request: Request, flows: Sequence[Flow], meanwhile: Callable[[], None]) -> "_Counted":
+        """Senders and receivers are several programs: all receive before any sends, and all are read when it is silent
+        everywhere, so that nothing is lost between them."""
+        senders = dict.fromkeys(flow.tx[0] for flow in flows)
+        receivers = dict.fromkeys(flow.rx[0] for flow in flows)
+        for peer in {**receivers, **senders}:
+            self._arm(peer, request, flows)
+        ended = together([self._channel(peer) for peer in senders], "send", request.duration_s + ANSWER_S, meanwhile)
+        silent = [self._channel(peer).request("settle", request.drain_s + DRAIN_MAX_S + ANSWER_S,
+                                              silence_s=self._silence_s(request),
+                                              max_s=request.drain_s + DRAIN_MAX_S)["silent"] for peer in receivers]
+        read = {peer: self._channel(peer).request("read", ANSWER_S) for peer in {**receivers, **senders}}
+        return _Counted([read[flow.tx[0]]["streams"][i] for i, flow in enumerate(flows)],
+                        [self._metered(read[flow.rx[0]], i, request) for i, flow in enumerate(flows)],
+                        [read[peer] for peer in senders], [read[peer] for peer in receivers], all(silent),
+                        skew_s=max(ended) - min(ended) if len(ended) > 1 else None)
+
+    def _arm(self, peer: str, request: Request, flows: Sequence[Flow]) -> None:
+        if self.cell.topology.role(peer) == "meter":
+            asked = {"flows": self.cell.flows, **self._arming(request)}
+        else:
+            options = {key: v for key, v in self._options(request).items() if key != "ipdv" or self.cell.has_latency}
+            asked = {"duration_s": request.duration_s, "streams": [self._stream(flow, request, peer) for flow in flows],
+                     **options}
+        self._channel(peer).request("arm", ANSWER_S, epoch=self._epoch, **asked)
+
+    def _metered(self, reply: Mapping[str, Any], direction: int, request: Request) -> Mapping[str, Any]:
+        """What a receiver, be it a pktgen or a meter, counted of a direction."""
+        if "streams" in reply:
+            return reply["streams"][direction]["meter"]     # type: ignore[no-any-return]
+        return {**reply["meter"], "series": reply.get("series") if self._interval_s(request) else None}
 
     def _arming(self, request: Request) -> dict[str, Any]:
         """What the meter is to tell, and must know: where the stamp stands, if not where it usually does, and the
@@ -239,9 +318,16 @@ class Testbed:
 
     def counters(self) -> list[PortCounters]:
         """The switch's own counters, empty where it has none."""
+        return self._driver().counters(self.setup.site, self._output)
+
+    def _driver(self) -> Driver:
         driver = find(self.cell.switch.driver)
         assert driver
-        return driver.counters(self.setup.site, lambda argv: run_command(argv, self.logs / "commands.log"))
+        return driver
+
+    def _output(self, argv: Sequence[str]) -> str:
+        """Of a control command of the switch."""
+        return run_command(argv, self.logs / "commands.log")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Traffic is a function of the scenario alone: every switch gets the same frames a
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from harness import genome
 from harness.errors import BadInput
 from harness.schema import Field, check_table
 from harness.search import SEARCHES
+from harness.topology import Topology
 
 FRAME_MAX_BYTES = 9216          # pktgen's largest, FCS included
 STANDARD_FRAME_BYTES = 1518     # up to here no program needs to be told
@@ -36,7 +38,8 @@ VLAN_ID_MAX = 4094
 NEEDS = {"vlan": ("vlan", "a VLAN tag (vlan = 100, say)"), "vni": ("vxlan", 'tunnel = "vxlan"'),
          "teid": ("gtpu", 'tunnel = "gtpu"')}
 # The searches' words for what a trial is for.
-PHASES = ("warmup", "stability", "latency", *dict.fromkeys(p for kind in SEARCHES for p in kind.phases or (kind.name,)))
+PHASES = ("warmup", "stability", "latency", "drift",
+          *dict.fromkeys(p for kind in SEARCHES for p in kind.phases or (kind.name,)))
 MIRROR = {"src_mac": "dst_mac", "dst_mac": "src_mac", "src_ip": "dst_ip", "dst_ip": "src_ip",
           "src_port": "dst_port", "dst_port": "src_port"}
 
@@ -64,7 +67,6 @@ FIELDS = {
     "src_port": Field(int, 1024, low=0, high=65535),
     "dst_port": Field(int, 9, low=0, high=65535),
     "learning_count": Field(int, 0, low=0, high=1000),
-    "queues": Field(int, 1, low=1, high=8),
     "interval_s": Field(float, 0.0, low=0, high=3600),
     "flow_records": Field(bool, False),
     "replay": Field(dict, {}),
@@ -100,6 +102,7 @@ class Replay:
     speed: float            # with original timing: 2.0 is twice as fast
     loop: bool
     frame_max: int          # the largest frame in it
+    name: str = ""          # the file as the scenario names it, from where the scenario's path starts
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,6 @@ class Traffic:
     src_port: int = 1024
     dst_port: int = 9
     learning_count: int = 0
-    queues: int = 1                 # queue pairs of every port
     interval_s: float = 0.0
     flow_records: bool = False
     replay: Replay | None = None
@@ -242,7 +244,7 @@ def _replay(where: str, table: Mapping[str, Any], whole: Mapping[str, Any], give
     if not path.is_file():
         raise BadInput(f"{where}: key 'file' is {v['file']!r}: there is no such file (it is looked for beside the "
                        f"scenario, in {folder})")
-    return Replay(str(path.resolve()), v["timing"], v["speed"], v["loop"], v["frame_max"])
+    return Replay(str(path.resolve()), v["timing"], v["speed"], v["loop"], v["frame_max"], os.path.normpath(path))
 
 
 def _capture(where: str, table: Mapping[str, Any], given: bool) -> Capture | None:
@@ -383,11 +385,11 @@ def frame_max_bytes(traffic: Traffic | None, frame_bytes: int) -> int:
     return max(*largest, STANDARD_FRAME_BYTES)
 
 
-def unsupported(traffic: Traffic | None, one_holds_both_ends: bool, has_guests: bool) -> str:
-    """Why this traffic cannot be had where sender and receiver are two programs, or behind guests; empty if it can."""
-    if traffic and traffic.queues > 1 and has_guests:
-        return "[traffic] queues: guests have one queue pair a port so far: use p2p"
-    if traffic is None or one_holds_both_ends:
+def unsupported(traffic: Traffic | None, topology: Topology) -> str:
+    """Why this traffic cannot be had where sender and receiver are two programs, or is reflected; empty if it can."""
+    if traffic and traffic.learning_count and topology.reflects:
+        return "[traffic] learning_count: what is reflected comes from another port than it is for: use p2p or loopback"
+    if traffic is None or topology.one_holds_both_ends:
         return ""
     for key, what in (("replay", "replayed frames carry no stamp"),
                       ("learning_count", "learning frames come from where the traffic arrives"),

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import stats
+from harness.cost import Cost
+from harness.hops import Hop
 from harness.stats import Histogram
 
 CLOCK_LIMIT_PPM = 100.0     # RFC 9971 has none; above this rates and latencies are off by more than 0.01 %
@@ -18,6 +20,7 @@ STALL_NS = 100_000          # a gap of the generator's own loop above which it d
 STALL_LATENCIES = 10        # or this many 99.9th percentiles of latency, where that is more
 STALL_RATIO = 0.001         # share of a trial that all stalls together may take
 LATE_NS, LATE_RATIO = 1000, 0.02    # what the generator's own lateness may add to the 99th percentile
+SKEW_RATIO = 0.05           # share of a trial by which two senders may end apart
 BACK_TO_BACK_RATIO = 0.1    # a gap below this share of the intended one is none
 
 # Every flag, what it means and what to do about it. README's table is checked against this one.
@@ -47,6 +50,9 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "crossed_flows": ("frames of one flow came in at several receive queues, so that its duplicates and reordering "
                       "cannot be told",
                       "use one receive queue, or flow_fields that the port spreads by"),
+    "not_saturated": ("the switch had time to spare under saturating load, so that cycles per packet and perf's counts "
+                      "hold polling in vain: they are upper bounds",
+                      "take switch_cycles_per_packet, give generator and guests faster CPUs of their own"),
     "repeated": ("a trial was invalid and was made again", "see the flags of the invalid one in trials.csv"),
     "irregular": ("the search has no lower or no upper bound, or they are further apart than its width",
                   "see the flags beside it; let min_pps and max_pps lie further apart, raise search_max_s"),
@@ -59,15 +65,24 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "unstable": ("R+ varied by over 2 %, a load lost frames that a higher one did not lose, a tenth of R+ lost frames, "
                  "or less than half of what was forwarded could be had within the goal",
                  "the machine disturbs what it measures: make it quieter, compare only with many repeats"),
+    "drift": ("R+ at the end of the search was off from R+ at its beginning by over 3 % and beyond the range of its "
+              "trials",
+              "the machine changed while the search went on: shorten the search, measure more blocks"),
     "lower_bound": ("the rate is within 1.2 times of what the tester itself can do on such ports",
                     "the switch may be faster: use faster CPUs for the generator"),
     "blocks_missing": ("some blocks of the cell failed, and the figure is of the others",
                        "see the reasons in blocks.csv; `vswbench run --resume` measures them again"),
+    "skewed": ("two programs that send ended over 5 % of the trial apart, so that for so long one sent alone",
+               "give every sender a CPU of its own, or make trials longer"),
+    "suspect": ("the generator alone was faster or slower beside this block than beside the others of the run, so that "
+                "the machine was another one, and no later block took its place",
+                "see the anchor in the figures; compare with more blocks, raise `again` of [repeat]"),
     "identity": ("more frames were received than sent", "the trial is invalid: report it as a bug"),
 }
 INVALIDATING = ("clock", "identity")
 # Flags that tell of the tester and not of the switch, on which a scenario may have trials made again.
-REPEATABLE = ("stalled", "late", "generator_limited", "tester_drops", "not_drained", "foreign_frames", "stale_frames")
+REPEATABLE = ("stalled", "late", "generator_limited", "tester_drops", "not_drained", "foreign_frames", "stale_frames",
+              "skewed")
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,7 @@ class Request:
     drain_s: float = 0.0        # the silence that ends it, where that is to be longer than the cell needs
     settle_s: float = 0.0       # a wait behind it, before the next one
     attempt: int = 1            # above 1: the one before was invalid
+    telemetry: bool = False     # the testbed is to see what it costs the switch
 
 
 # Histograms of a trial beside latency: who has them, the meter of a stream or its sender. `replay_gap_error` is how far
@@ -127,7 +143,10 @@ class Trial:
     tester: Mapping[str, Any] = field(default_factory=dict)             # the programs' report of themselves, summed up
     series: Sequence[Point] = ()
     tx_span_s: float = 0.0          # from the start to the last frame that was sent
+    skew_s: float | None = None     # by how much two programs that send ended apart; None where one does it all
     direction_count: int = 1
+    cost: Cost | None = None        # of trials of telemetry
+    hops: Sequence[Hop] = ()        # through a chain of nfs
 
     @property
     def bins(self) -> stats.Bins:
@@ -143,7 +162,7 @@ class Trial:
         return self.histograms["latency"].max_ns if "latency" in self.histograms else None
 
     def latency_ns(self, q: float) -> int | None:
-        """Quantile of the one-way latency, None without enough samples."""
+        """Quantile of the latency, None without enough samples."""
         return self.quantile_ns("latency", q)
 
     def quantile_ns(self, kind: str, q: float) -> int | None:
@@ -154,6 +173,11 @@ class Trial:
         """Packet delay variation: the quantile above the smallest latency (RFC 5481 section 4.2)."""
         value = self.latency_ns(q)
         return None if value is None or self.latency_min_ns is None else value - self.latency_min_ns
+
+    @property
+    def span_s(self) -> float:
+        """What rx_pps is taken over."""
+        return self.received_count / self.direction_count / self.rx_pps if self.rx_pps else self.tx_span_s
 
     @property
     def back_to_back_ratio(self) -> float | None:
@@ -178,7 +202,8 @@ class Direction:
 
 def make(request: Request, started_utc: str, tx_span_s: float, directions: Sequence[Direction], *,
          missed: Mapping[str, int], clock_error_ppm: float, drained: bool, cell_flags: Sequence[str],
-         loops: Sequence[Mapping[str, Any]], steal_ns: int | None = None, interval_s: float = 0) -> Trial:
+         loops: Sequence[Mapping[str, Any]], steal_ns: int | None = None, interval_s: float = 0,
+         skew_s: float | None = None) -> Trial:
     """A trial from the counts of its directions. `missed`: what the tester's ports dropped, by counter; `loops`: what
     the generator's workers saw of themselves."""
     def total(key: str) -> int:
@@ -207,6 +232,7 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         "crossed_flows": any(d.meter.get("crossed_flows_count") for d in directions),
         "stalled": _stalled(tester, histograms.get("latency"), request.duration_s),
         "late": _late(histograms),
+        "skewed": (skew_s or 0) > SKEW_RATIO * request.duration_s,
         "identity": too_many and numbered,
     }
     flags += [flag for flag, raised in conditions.items() if raised]
@@ -219,7 +245,8 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         loss_ratio=(sent - received) / sent if sent else None,
         status="invalid" if any(flag in INVALIDATING for flag in flags) else "ok",
         flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=_counts(directions), tester=tester,
-        series=_series(directions, interval_s), tx_span_s=tx_span_s, direction_count=len(directions))
+        series=_series(directions, interval_s), tx_span_s=tx_span_s, skew_s=skew_s,
+        direction_count=len(directions))
 
 
 def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:

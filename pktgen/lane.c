@@ -48,6 +48,8 @@ prepare_stream(struct trial *t, struct stream *s, char error[TRIAL_ERROR_MAX])
 	}
 	if (frame_build(&s->frame, &s->headers, error) != 0)
 		return -1;
+	if (!s->sent)
+		return 0;
 	s->next_seq = big_alloc(bytes, "the sequence numbers", error);
 	return s->next_seq != NULL ? 0 : -1;
 }
@@ -112,7 +114,7 @@ make_lanes(struct trial *t, char error[TRIAL_ERROR_MAX])
 	for (uint32_t i = 0; i < t->streams; i++) {
 		struct stream *s = &t->stream[i];
 		uint32_t senders = senders_of(t, s);
-		for (uint16_t q = 0; q < senders; q++) {
+		for (uint16_t q = 0; s->sent && q < senders; q++) {
 			if (prepare_tx(t, &t->tx[t->tx_lanes++], s, q, senders, error) != 0)
 				return -1;
 		}
@@ -189,6 +191,13 @@ share_of(const struct trial *t, const struct tx_lane *l, double before)
 }
 
 void
+trial_listen(struct trial *t, uint64_t start_tsc)
+{
+	for (uint32_t i = 0; i < t->rx_lanes; i++)
+		series_start(&t->rx[i].account.series, start_tsc);
+}
+
+void
 trial_schedule(struct trial *t, uint64_t start_tsc)
 {
 	double before = 0;
@@ -203,8 +212,7 @@ trial_schedule(struct trial *t, uint64_t start_tsc)
 		l->pace.catch_up_tsc = clock_ticks(l->stream->catch_up_s);
 		series_start(&l->series, start_tsc);
 	}
-	for (uint32_t i = 0; i < t->rx_lanes; i++)
-		series_start(&t->rx[i].account.series, start_tsc);
+	__atomic_store_n(&t->go, true, __ATOMIC_RELEASE);
 }
 
 void

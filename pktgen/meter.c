@@ -26,11 +26,11 @@
 #include "flowtable.h"
 #include "frame.h"
 #include "program.h"
+#include "settle.h"
 #include "stamp.h"
 #include "traffic.h"
 
 #define BURST FLOW_BURST_MAX
-#define SETTLE_LOOK_NS 1000000
 #define SERIES_SPAN_S 3600.0 /* of stamped frames */
 
 struct meter {
@@ -298,18 +298,26 @@ read_counts(void *arg)
 	c->packets = c->meter->traffic.total.packets;
 }
 
-struct settle {
-	const struct meter *meter;
-	uint64_t last_tsc; /* arrival of the last of our frames; of any frame if none is stamped */
-	uint64_t now_tsc;
+struct last {
+	struct meter *meter;
+	uint64_t tsc; /* arrival of the last of our frames; of any frame if none is stamped */
 };
 
 static void
-settle_look(void *arg)
+read_last(void *arg)
 {
-	struct settle *s = arg;
+	struct last *l = arg;
 
-	s->last_tsc = s->meter->with_account ? s->meter->account.last_tsc : s->meter->traffic.last_tsc;
+	l->tsc = l->meter->with_account ? l->meter->account.last_tsc : l->meter->traffic.last_tsc;
+}
+
+static uint64_t
+last_arrival(void *ctx)
+{
+	struct last l = {.meter = ctx};
+
+	worker_call(&l.meter->worker, read_last, &l);
+	return l.tsc;
 }
 
 static int
@@ -360,28 +368,7 @@ cmd_count(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 static int
 cmd_settle(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
 {
-	struct meter *m = ctx;
-	const struct timespec nap = {.tv_nsec = SETTLE_LOOK_NS};
-	struct settle s = {.meter = m};
-	double silence_s = 0.02;
-	double max_s = 2;
-
-	if (need_armed(m, error) != 0 ||
-	    control_unpack(request, error, "{s?F,s?F!}", "silence_s", &silence_s, "max_s", &max_s) != 0)
-		return -1;
-	if (!(silence_s > 0 && silence_s <= max_s && max_s <= 20)) {
-		snprintf(error, CONTROL_ERROR_MAX, "allowed: 0 < silence_s <= max_s <= 20");
-		return -1;
-	}
-	uint64_t start = rte_rdtsc();
-	do {
-		nanosleep(&nap, NULL);
-		worker_call(&m->worker, settle_look, &s);
-		s.now_tsc = rte_rdtsc();
-	} while (clock_seconds(s.now_tsc - RTE_MAX(s.last_tsc, start)) < silence_s &&
-		 clock_seconds(s.now_tsc - start) < max_s);
-	bool silent = clock_seconds(s.now_tsc - RTE_MAX(s.last_tsc, start)) >= silence_s;
-	return json_object_set_new(reply, "silent", json_boolean(silent));
+	return need_armed(ctx, error) != 0 ? -1 : settle(request, last_arrival, ctx, reply, error);
 }
 
 static const struct control_command commands[] = {

@@ -5,10 +5,14 @@
  *
  * With one worker lcore it sends and receives in one loop; of several the first --senders (half of them unless told)
  * send, the others receive.
+ *
+ * A trial whose streams somebody else sends or receives is "armed" (we receive), sent once all are armed, left to
+ * settle, and read.
  */
 #include <rte_cycles.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -16,10 +20,12 @@
 #include "program.h"
 #include "report.h"
 #include "request.h"
+#include "settle.h"
 #include "steal.h"
 #include "trial.h"
 
 #define CLOSED_CHECK_MS 200 /* each look costs the data path a context switch where it shares the CPU */
+#define SENT_CHECK_S 1e-3   /* and so often near the end of what is sent */
 #define START_S 100e-6      /* until then all workers are in their loops */
 
 struct pktgen {
@@ -27,6 +33,11 @@ struct pktgen {
 	struct worker worker[PROGRAM_WORKERS_MAX];
 	unsigned int senders;
 	struct trial trial;
+	struct trial_part part[PROGRAM_WORKERS_MAX];
+	bool armed; /* the parts run until the trial is read or given up */
+	struct clock_instant start; /* and what else is compared with the end of the trial */
+	uint64_t stolen_ns;
+	struct port_missed missed;
 	struct request_files files;
 	struct capture capture;
 	FILE *flow_records; /* NULL: none */
@@ -105,29 +116,56 @@ part_of(struct pktgen *g, unsigned int i)
 	return part;
 }
 
-/* Runs the parts on their workers; ends them early if nobody listens any more. */
+/* Runs the parts on their workers. */
 static void
-run_parts(struct pktgen *g, struct trial_part *part)
+begin(struct pktgen *g)
 {
+	struct trial *t = &g->trial;
+
+	t->senders = g->senders;
+	g->missed = port_missed_all(&g->program.ports);
+	g->stolen_ns = steal_ns();
+	uint64_t start_tsc = rte_rdtsc() + clock_ticks(START_S);
+	trial_listen(t, start_tsc);
+	if (!t->held)
+		trial_schedule(t, start_tsc);
+	g->start = clock_now();
 	for (unsigned int i = 0; i < g->program.workers; i++) {
-		part[i] = part_of(g, i);
-		worker_post(&g->worker[i], trial_run, &part[i]);
-	}
-	for (unsigned int i = 0; i < g->program.workers; i++) {
-		while (!worker_wait_ms(&g->worker[i], CLOSED_CHECK_MS)) {
-			if (control_closed(&g->program.control))
-				__atomic_store_n(&g->trial.stop, true, __ATOMIC_RELAXED);
-		}
+		g->part[i] = part_of(g, i);
+		worker_post(&g->worker[i], trial_run, &g->part[i]);
 	}
 }
 
 static void
-add_workers(struct pktgen *g, const struct trial_part *part, json_t *reply)
+stop(struct pktgen *g)
+{
+	__atomic_store_n(&g->trial.stop, true, __ATOMIC_RELAXED);
+}
+
+/* Waits until the parts have ended; ends them early, and gives false, if nobody listens any more. */
+static bool
+wait_end(struct pktgen *g)
+{
+	bool closed = false;
+
+	for (unsigned int i = 0; i < g->program.workers; i++) {
+		while (!worker_wait_ms(&g->worker[i], CLOSED_CHECK_MS)) {
+			if (control_closed(&g->program.control)) {
+				closed = true;
+				stop(g);
+			}
+		}
+	}
+	return !closed;
+}
+
+static void
+add_workers(struct pktgen *g, json_t *reply)
 {
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < g->program.workers; i++)
-		json_array_append_new(list, loop_json(&part[i].stats, g->trial.profile));
+		json_array_append_new(list, loop_json(&g->part[i].stats, g->trial.profile));
 	json_object_set_new(reply, "workers", list);
 }
 
@@ -147,31 +185,45 @@ write_files(struct pktgen *g, json_t *reply, char error[CONTROL_ERROR_MAX])
 	return file != NULL ? report_flows(&g->trial, file, g->files.flow_records, error) : 0;
 }
 
+/* What is to be said of a trial that has ended. */
 static int
-measure(struct pktgen *g, json_t *reply, char error[CONTROL_ERROR_MAX])
+report(struct pktgen *g, json_t *reply, char error[CONTROL_ERROR_MAX])
 {
-	struct trial *t = &g->trial;
 	struct ports *ports = &g->program.ports;
-	struct trial_part part[PROGRAM_WORKERS_MAX];
-	struct port_missed missed = port_missed_all(ports);
-	uint64_t stolen_ns = steal_ns();
-	struct clock_instant start;
 
-	t->senders = g->senders;
-	trial_schedule(t, rte_rdtsc() + clock_ticks(START_S));
-	start = clock_now();
-	run_parts(g, part);
-	if (t->stop) {
-		snprintf(error, CONTROL_ERROR_MAX, "stopped before its time by end of input");
-		return -1;
-	}
-	json_object_update_new(reply, report_trial(t));
-	json_object_set_new(reply, "clock_error_ppm", json_real(clock_error_ppm(start)));
-	json_object_set_new(reply, "steal_ns", json_integer((json_int_t)(steal_ns() - stolen_ns)));
-	json_object_set_new(reply, "missed_count", json_integer((json_int_t)port_missed_count(ports, missed)));
-	json_object_set_new(reply, "missed", port_missed_json(ports, missed));
-	add_workers(g, part, reply);
+	json_object_update_new(reply, report_trial(&g->trial));
+	json_object_set_new(reply, "clock_error_ppm", json_real(clock_error_ppm(g->start)));
+	json_object_set_new(reply, "steal_ns", json_integer((json_int_t)(steal_ns() - g->stolen_ns)));
+	json_object_set_new(reply, "missed_count", json_integer((json_int_t)port_missed_count(ports, g->missed)));
+	json_object_set_new(reply, "missed", port_missed_json(ports, g->missed));
+	add_workers(g, reply);
 	return write_files(g, reply, error);
+}
+
+static int
+stopped_early(char error[CONTROL_ERROR_MAX])
+{
+	snprintf(error, CONTROL_ERROR_MAX, "stopped before its time by end of input");
+	return -1;
+}
+
+static void
+forget(struct pktgen *g)
+{
+	discard_files(g);
+	trial_free(&g->trial);
+}
+
+/* Gives up what is armed, if anything. */
+static void
+disarm(struct pktgen *g)
+{
+	if (!g->armed)
+		return;
+	stop(g);
+	wait_end(g);
+	forget(g);
+	g->armed = false;
 }
 
 /* A queue has one sender: streams that share a port may be sent only by the same worker there. */
@@ -194,23 +246,138 @@ check_senders(const struct pktgen *g, char error[CONTROL_ERROR_MAX])
 	return 0;
 }
 
+/* Makes the trial that is asked for.  0, or -1 with a sentence and nothing left of it. */
+static int
+prepare(struct pktgen *g, json_t *request, char error[CONTROL_ERROR_MAX])
+{
+	struct trial *t = &g->trial;
+
+	disarm(g);
+	if (request_trial(t, &g->files, &g->program.ports, request, error) != 0 || trial_prepare(t, error) != 0)
+		return -1;
+	if (check_senders(g, error) == 0 && open_capture(g, error) == 0 && open_flow_records(g, error) == 0)
+		return 0;
+	forget(g);
+	return -1;
+}
+
+/* A trial alone begins and ends with what it sends. */
+static int
+check_all_sent(const struct trial *t, char error[CONTROL_ERROR_MAX])
+{
+	for (uint32_t i = 0; i < t->streams; i++) {
+		if (t->stream[i].sent)
+			continue;
+		snprintf(error, CONTROL_ERROR_MAX, "tx: somebody else sends stream %u: \"arm\" the trial instead", i);
+		return -1;
+	}
+	return 0;
+}
+
 static int
 cmd_trial(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
 {
 	struct pktgen *g = ctx;
-	struct trial *t = &g->trial;
 
-	if (request_trial(t, &g->files, &g->program.ports, request, error) != 0 || trial_prepare(t, error) != 0)
+	if (prepare(g, request, error) != 0)
 		return -1;
-	int rc = check_senders(g, error);
-	if (rc == 0)
-		rc = open_capture(g, error);
-	if (rc == 0)
-		rc = open_flow_records(g, error);
-	if (rc == 0)
-		rc = measure(g, reply, error);
-	discard_files(g);
-	trial_free(t);
+	int rc = check_all_sent(&g->trial, error);
+	if (rc == 0) {
+		begin(g);
+		rc = wait_end(g) ? report(g, reply, error) : stopped_early(error);
+	}
+	forget(g);
+	return rc;
+}
+
+static int
+cmd_arm(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
+{
+	struct pktgen *g = ctx;
+
+	(void)reply;
+	if (prepare(g, request, error) != 0)
+		return -1;
+	g->trial.held = true;
+	g->armed = true;
+	begin(g);
+	return 0;
+}
+
+static int
+need_armed(const struct pktgen *g, char error[CONTROL_ERROR_MAX])
+{
+	if (g->armed)
+		return 0;
+	snprintf(error, CONTROL_ERROR_MAX, "no trial waits: send \"arm\" first");
+	return -1;
+}
+
+/* False if nobody listens any more before all is sent. */
+static bool
+wait_sent(struct pktgen *g)
+{
+	const uint64_t end = g->trial.start_tsc + clock_ticks(g->trial.duration_s);
+
+	while (__atomic_load_n(&g->trial.tx_end_tsc, __ATOMIC_ACQUIRE) == 0) {
+		uint64_t now = rte_rdtsc();
+		double left_s = now < end ? clock_seconds(end - now) : 0;
+		double nap_s = left_s < SENT_CHECK_S ? SENT_CHECK_S : RTE_MIN(left_s, CLOSED_CHECK_MS * 1e-3);
+		const struct timespec nap = {.tv_nsec = (long)(nap_s * 1e9)};
+		nanosleep(&nap, NULL);
+		if (control_closed(&g->program.control))
+			return false;
+	}
+	return true;
+}
+
+static int
+cmd_send(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
+{
+	struct pktgen *g = ctx;
+
+	if (need_armed(g, error) != 0 || control_unpack(request, error, "{!}") != 0)
+		return -1;
+	if (g->trial.go || g->trial.tx_lanes == 0) {
+		snprintf(error, CONTROL_ERROR_MAX, g->trial.go ? "the trial is sent already: \"read\" it, or \"arm\" the next"
+							       : "no stream of the trial has a tx here");
+		return -1;
+	}
+	trial_schedule(&g->trial, rte_rdtsc() + clock_ticks(START_S));
+	if (!wait_sent(g))
+		return stopped_early(error);
+	return json_object_set_new(reply, "tx_span_s",
+				   json_real(clock_seconds(g->trial.tx_end_tsc - g->trial.start_tsc)));
+}
+
+static uint64_t
+last_arrival(void *ctx)
+{
+	const struct pktgen *g = ctx;
+	uint64_t last = 0;
+
+	for (unsigned int i = 0; i < g->program.workers; i++)
+		last = RTE_MAX(last, __atomic_load_n(&g->part[i].last_rx_tsc, __ATOMIC_RELAXED));
+	return last;
+}
+
+static int
+cmd_settle(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
+{
+	return need_armed(ctx, error) != 0 ? -1 : settle(request, last_arrival, ctx, reply, error);
+}
+
+static int
+cmd_read(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
+{
+	struct pktgen *g = ctx;
+
+	if (need_armed(g, error) != 0 || control_unpack(request, error, "{!}") != 0)
+		return -1;
+	stop(g);
+	int rc = wait_end(g) ? report(g, reply, error) : stopped_early(error);
+	forget(g);
+	g->armed = false;
 	return rc;
 }
 
@@ -220,6 +387,7 @@ cmd_learn(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MA
 	struct pktgen *g = ctx;
 	struct learning l = {.trial = &g->trial};
 
+	disarm(g);
 	if (request_learn(&g->trial, &l.count, &g->program.ports, request, error) != 0)
 		return -1;
 	worker_post(&g->worker[0], learn_run, &l);
@@ -241,6 +409,10 @@ static const struct control_command commands[] = {
 	 "epoch, duration_s, [drain_s, drain_max_s, interval_s, gaps, ipdv, profile, flow_records, capture], "
 	 "streams: [{tx, [rx, rate_pps (0 saturates), shape, frame_bytes (with FCS), flows, ...}]: pktgen/README.md",
 	 cmd_trial},
+	{"arm", "as a trial, with tx null for what somebody else sends: receive from now on", cmd_arm},
+	{"send", "send what is armed; the reply comes when all is out", cmd_send},
+	{"settle", "[silence_s, max_s]: wait until no more comes", cmd_settle},
+	{"read", "end what is armed, and what a trial replies", cmd_read},
 	{.name = NULL},
 };
 
@@ -266,6 +438,7 @@ main(int argc, char **argv)
 	}
 	program_ready(&g.program, NULL);
 	control_serve(&g.program.control, commands, &g);
+	disarm(&g);
 	for (unsigned int i = 0; i < g.program.workers; i++)
 		worker_stop(&g.worker[i]);
 	program_end(&g.program);

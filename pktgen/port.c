@@ -113,6 +113,7 @@ configuration(const struct ports *p, const struct rte_eth_dev_info *info)
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf = hashes;
 	}
+	conf.intr_conf.rxq = p->interrupts;
 	if (p->frame_max > PORT_FRAME_DEFAULT)
 		conf.rxmode.mtu = p->frame_max - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN;
 	return conf;
@@ -172,6 +173,7 @@ port_start_all(struct ports *p, const struct port_request *r, char error[PORT_ER
 	p->ring_size = r->ring_size;
 	p->queues = r->queues;
 	p->frame_max = r->frame_max;
+	p->interrupts = r->interrupts;
 	if (p->count == 0 || p->count > PORT_MAX) {
 		snprintf(error, PORT_ERROR_MAX, "%u ports: give 1 to %u by EAL options (--vdev, -a) or --wires", p->count,
 			 PORT_MAX);

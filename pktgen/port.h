@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PORT_MAX 32u
@@ -22,6 +23,7 @@ struct port_request {
 	uint16_t ring_size; /* descriptors a queue */
 	uint16_t queues;    /* queue pairs a port */
 	uint16_t frame_max; /* largest frame, with FCS: buffers and MTU are made for it */
+	bool interrupts;    /* receive interrupts can be asked for, where the port has them */
 };
 
 struct ports {
@@ -29,6 +31,7 @@ struct ports {
 	uint16_t ring_size;        /* descriptors a queue asked for */
 	uint16_t queues;
 	uint16_t frame_max;
+	bool interrupts;
 	uint16_t head_bytes;       /* a multiple of 64: bytes of a tx buffer that may be other than 0 */
 	struct rte_mempool *rx_pool;
 	struct rte_mempool *tx_pool; /* buffers zeroed once; only our own frames live here */

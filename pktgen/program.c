@@ -30,7 +30,7 @@ usage(const char *name, const struct program_option *own)
 {
 	fprintf(stderr,
 		"usage: %s [EAL options] -- [options]\n"
-		"  --idle busy|yield|sleep  what to do when there is no work (default busy)\n"
+		"  --idle busy|yield|sleep|interrupt  what to do when there is no work (default busy); interrupt: vnf only\n"
 		"  --ring-size N            descriptors a queue, a power of two (default %u)\n"
 		"  --wires N                make N pairs of ports joined in memory\n"
 		"  --queues N               queue pairs a port, 1..%u (default 1)\n"
@@ -130,6 +130,11 @@ program_start(struct program *p, const char *name, int argc, char **argv, const 
 	clock_init();
 	parse(&c, name, argc - used, argv + used, own);
 	p->idle = c.idle;
+	c.ports.interrupts = c.idle == IDLE_INTERRUPT;
+	if (c.ports.interrupts && strcmp(name, "vnf") != 0) {
+		fprintf(stderr, "%s: --idle interrupt: only vnf can wait for interrupts\n", name);
+		exit(EXIT_BAD_ARGUMENTS);
+	}
 	RTE_LCORE_FOREACH_WORKER(lcore) {
 		if (p->workers < PROGRAM_WORKERS_MAX)
 			p->worker_lcore[p->workers++] = lcore;

@@ -2,7 +2,7 @@
  *
  * What pktgen, meter and vnf have in common: EAL, common options, ports, the control channel.
  *
- *   PROGRAM [EAL options] -- [--idle busy|yield|sleep] [--ring-size N] [--wires N]
+ *   PROGRAM [EAL options] -- [--idle busy|yield|sleep|interrupt] [--ring-size N] [--wires N]
  *           [--queues N] [--frame-max N] [own options]
  *
  * The main lcore only serves the control channel and sleeps in read(); workers do the rest.  Two lcores may

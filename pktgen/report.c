@@ -40,12 +40,12 @@ replay_json(const struct tx_lane *l)
 			 hist_json(l->gap_error_ns));
 }
 
+/* What the sender of a stream knows of it. */
 static json_t *
-stream_json(const struct stream *s, const struct tx_lane *tx, uint64_t intended, const struct rx_lane *rx)
+sent_json(const struct stream *s, const struct tx_lane *tx, uint64_t intended)
 {
 	json_t *o = json_pack(
-		"{s:i,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "tx", s->tx_port, "rx",
-		s->metered ? json_integer(s->rx_port) : json_null(), "intended_count",
+		"{s:i,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "tx", s->tx_port, "intended_count",
 		intended != UINT64_MAX ? json_integer((json_int_t)intended) : json_null(), "built_count",
 		(json_int_t)tx->built_count, "sent_count", (json_int_t)tx->sent_count, "skipped_count",
 		(json_int_t)tx->pace.skipped_count, "late_count", (json_int_t)tx->late_count, "tx_full_count",
@@ -57,6 +57,15 @@ stream_json(const struct stream *s, const struct tx_lane *tx, uint64_t intended,
 	json_object_set_new(o, "departure_gap", hist_json(tx->gap_ns));
 	json_object_set_new(o, "sent_series", series_json(&tx->series));
 	json_object_set_new(o, "replay", replay_json(tx));
+	return o;
+}
+
+static json_t *
+stream_json(const struct stream *s, const struct tx_lane *tx, uint64_t intended, const struct rx_lane *rx)
+{
+	json_t *o = tx != NULL ? sent_json(s, tx, intended) : json_pack("{s:n}", "tx");
+
+	json_object_set_new(o, "rx", s->metered ? json_integer(s->rx_port) : json_null());
 	json_object_set_new(o, "meter", rx != NULL ? account_json(&rx->account) : json_null());
 	return o;
 }
@@ -121,8 +130,8 @@ report_trial(struct trial *t)
 		struct tx_lane *tx = merged_tx(t, &t->stream[i], &intended);
 		json_array_append_new(streams, stream_json(&t->stream[i], tx, intended, merged_rx(t, &t->stream[i])));
 	}
-	return json_pack("{s:o,s:f,s:b}", "streams", streams, "tx_span_s", clock_seconds(t->tx_end_tsc - t->start_tsc),
-			 "drained", !t->undrained);
+	return json_pack("{s:o,s:f,s:b}", "streams", streams, "tx_span_s",
+			 t->go ? clock_seconds(t->tx_end_tsc - t->start_tsc) : 0, "drained", !t->undrained);
 }
 
 static void

@@ -293,19 +293,27 @@ read_replay(struct stream *s, json_t *replay, char error[TRIAL_ERROR_MAX])
 /* ---- requests ------------------------------------------------------------------------------------------------- */
 
 static int
-read_ports(struct stream *s, json_int_t tx, json_t *rx, const struct ports *ports, char error[TRIAL_ERROR_MAX])
+read_port(const char *key, json_t *value, const struct ports *ports, bool *given, uint16_t *port,
+	  char error[TRIAL_ERROR_MAX])
 {
-	if (tx < 0 || tx >= ports->count)
-		return refuse(error, "tx", "the number of a port that exists");
-	s->tx_port = (uint16_t)tx;
-	if (rx == NULL || json_is_null(rx))
+	json_int_t number = json_integer_value(value);
+
+	*given = value != NULL && !json_is_null(value);
+	if (!*given)
 		return 0;
-	json_int_t port = json_integer_value(rx);
-	if (!json_is_integer(rx) || port < 0 || port >= ports->count)
-		return refuse(error, "rx", "null or the number of a port that exists");
-	s->metered = true;
-	s->rx_port = (uint16_t)port;
+	if (!json_is_integer(value) || number < 0 || number >= ports->count)
+		return refuse(error, key, "null or the number of a port that exists");
+	*port = (uint16_t)number;
 	return 0;
+}
+
+static int
+read_ports(struct stream *s, json_t *tx, json_t *rx, const struct ports *ports, char error[TRIAL_ERROR_MAX])
+{
+	if (read_port("tx", tx, ports, &s->sent, &s->tx_port, error) != 0 ||
+	    read_port("rx", rx, ports, &s->metered, &s->rx_port, error) != 0)
+		return -1;
+	return s->sent || s->metered ? 0 : refuse(error, "tx, rx", "at least one port, or nobody here has to do with it");
 }
 
 /* One element of "streams". */
@@ -318,14 +326,14 @@ read_stream(struct stream *s, unsigned int number, const struct ports *ports, js
 	const char *shape = "constant";
 	const char *order_name = "increment";
 	json_t *rx = NULL;
+	json_t *tx = NULL;
 	json_t *replay = NULL;
-	json_int_t tx;
 	json_int_t burst_frames = TRIAL_BURST;
 	json_int_t seed = 1;
 
 	s->zipf_exponent = 1;
 	if (control_unpack(request, error,
-			   "{s:I,s?o,s?F,s?s,s?I,s?F,s?F,s?F,s?I,s?s,s?F,s?o,"
+			   "{s:o,s?o,s?F,s?s,s?I,s?F,s?F,s?F,s?I,s?s,s?F,s?o,"
 			   "s?o,s?I,s?o,s?o,s?I,s?s,s?b,s?s,s?s,s?s,s?s,s?s,s?I,s?I!}",
 			   "tx", &tx, "rx", &rx, "rate_pps", &s->pace.rate_pps, "shape", &shape, "burst_frames", &burst_frames,
 			   "burst_pps", &s->pace.burst_pps, "ramp_from_pps", &s->pace.ramp_from_pps, "catch_up_s",
@@ -361,6 +369,8 @@ read_streams(struct trial *t, json_t *streams, char error[TRIAL_ERROR_MAX])
 			if (t->stream[i].metered && t->stream[k].metered && t->stream[i].rx_port == t->stream[k].rx_port)
 				return refuse(error, "rx", "one stream a port");
 		}
+		if (t->records && !t->stream[i].sent)
+			return refuse(error, "flow_records", "only of what is sent here");
 		t->streams++;
 	}
 	return 0;

@@ -275,12 +275,21 @@ sending_done(const struct trial_part *part, uint64_t now_tsc)
 	return true;
 }
 
-/* True when the receiver may go: sending is over and it has been silent, or the patience is. */
+static inline bool
+stopped(const struct trial *t)
+{
+	return __atomic_load_n(&t->stop, __ATOMIC_RELAXED);
+}
+
+/* True when the receiver may go: sending is over and it has been silent, or the patience is; of a trial that is held,
+ * when it is told so. */
 static bool
 receiving_done(struct trial *t, uint64_t now_tsc, uint64_t last_rx_tsc)
 {
 	uint64_t end = __atomic_load_n(&t->tx_end_tsc, __ATOMIC_ACQUIRE);
 
+	if (t->held)
+		return stopped(t);
 	if (end == 0 || now_tsc < end) /* the sender may have ended after this iteration began */
 		return false;
 	if (clock_seconds(now_tsc - RTE_MAX(end, last_rx_tsc)) > t->drain_s)
@@ -305,7 +314,7 @@ end_sending(const struct trial_part *part, uint64_t now_tsc)
 
 /* One look at every lane.  Returns the frames moved. */
 static inline uint32_t
-iterate(const struct trial_part *part, bool sending, uint64_t now_tsc, uint64_t *last_rx_tsc, struct profile *profile)
+iterate(struct trial_part *part, bool sending, uint64_t now_tsc, struct profile *profile)
 {
 	struct trial *t = part->trial;
 	uint32_t moved = 0;
@@ -315,10 +324,33 @@ iterate(const struct trial_part *part, bool sending, uint64_t now_tsc, uint64_t 
 	for (uint32_t i = part->rx_first; part->rx_step > 0 && i < t->rx_lanes; i += part->rx_step) {
 		uint16_t n = receive(part, &t->rx[i], profile);
 		if (n > 0)
-			*last_rx_tsc = now_tsc;
+			__atomic_store_n(&part->last_rx_tsc, now_tsc, __ATOMIC_RELAXED);
 		moved += n;
 	}
 	return moved;
+}
+
+/* True once there is something to be sent: what the worker sees of itself counts from here. */
+static bool
+begins(const struct trial *t, struct loop_stats *stats, uint64_t *before_tsc)
+{
+	if (!__atomic_load_n(&t->go, __ATOMIC_ACQUIRE))
+		return false;
+	loop_note_kernel(stats, -1);
+	*before_tsc = rte_rdtsc();
+	return true;
+}
+
+static inline void
+let_others_run(enum idle idle, uint32_t moved, uint32_t *since_yield)
+{
+	*since_yield += moved;
+	if (moved == 0)
+		idle_wait(idle);
+	if (idle == IDLE_YIELD && *since_yield >= YIELD_AFTER) {
+		*since_yield = 0;
+		idle_wait(IDLE_YIELD);
+	}
 }
 
 void
@@ -328,37 +360,33 @@ trial_run(void *arg)
 	struct trial *t = part->trial;
 	struct loop_stats stats = {0};
 	const uint64_t stall_tsc = clock_ticks(LOOP_STALL_NS * 1e-9);
-	bool sending = part->tx_step > 0;
-	uint64_t last_rx_tsc = 0;
+	bool sending = part->tx_step > 0; /* or is going to */
+	bool begun = false;
+	bool proper = false; /* idle is a figure of the trial proper, not of the drain */
 	uint32_t since_yield = 0;
+	uint64_t before = 0;
 
-	loop_note_kernel(&stats, -1);
-	uint64_t before = rte_rdtsc();
 	for (;;) {
+		begun = begun || begins(t, &stats, &before);
 		uint64_t now = rte_rdtsc();
 		bool profiled = t->profile && stats.iterations % PROFILE_EVERY == 0;
 
-		loop_note_gap(&stats, now - before, stall_tsc);
+		if (proper || (begun && !t->held))
+			loop_note_gap(&stats, now - before, stall_tsc);
 		before = now;
-		if (sending && (sending_done(part, now) || __atomic_load_n(&t->stop, __ATOMIC_RELAXED))) {
+		if (sending && (stopped(t) || (begun && sending_done(part, now)))) {
 			sending = false;
 			end_sending(part, now);
 		}
-		uint32_t moved = iterate(part, sending, now, &last_rx_tsc, profiled ? &stats.profile : NULL);
-		if (!sending && (part->rx_step == 0 || receiving_done(t, now, last_rx_tsc)))
+		uint32_t moved = iterate(part, sending && begun, now, profiled ? &stats.profile : NULL);
+		if (!sending && (part->rx_step == 0 || receiving_done(t, now, part->last_rx_tsc)))
 			break;
-		since_yield += moved;
-		/* idle is a figure of the trial proper, not of the drain */
-		bool draining = !sending && __atomic_load_n(&t->tx_end_tsc, __ATOMIC_RELAXED) != 0;
-		stats.iterations += !draining;
-		stats.idle_iterations += !draining && moved == 0;
-		if (moved == 0)
-			idle_wait(part->idle);
-		if (part->idle == IDLE_YIELD && since_yield >= YIELD_AFTER) {
-			since_yield = 0;
-			idle_wait(IDLE_YIELD);
-		}
+		proper = begun && (sending || __atomic_load_n(&t->tx_end_tsc, __ATOMIC_RELAXED) == 0);
+		stats.iterations += proper;
+		stats.idle_iterations += proper && moved == 0;
+		let_others_run(part->idle, moved, &since_yield);
 	}
-	loop_note_kernel(&stats, 1);
+	if (begun)
+		loop_note_kernel(&stats, 1);
 	part->stats = stats;
 }

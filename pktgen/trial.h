@@ -29,8 +29,9 @@
 #define TRIAL_ERROR_MAX 256u
 #define TRIAL_LATE_NS 10000  /* a frame that leaves later than this after it was due is counted as late */
 
-/* One direction of traffic: in at a port, out (if we hold that end) at another. */
+/* One direction of traffic: in at a port, out at another or the same, of which we may hold one only. */
 struct stream {
+	bool sent;    /* false: somebody else sends it */
 	uint16_t tx_port;
 	bool metered; /* false: somebody else receives it */
 	uint16_t rx_port;
@@ -95,6 +96,7 @@ struct trial {
 	bool ipdv;
 	bool records;
 	bool profile;
+	bool held; /* others take part: sending begins with trial_schedule(), receiving ends with `stop` */
 
 	struct ports *ports;
 	struct tx_lane *tx;
@@ -103,6 +105,7 @@ struct trial {
 	uint32_t rx_lanes;
 	struct capture *capture; /* NULL: none; part i is of worker i */
 	uint64_t start_tsc;
+	bool go;             /* the clocks of all sending lanes are set */
 	uint32_t senders;    /* workers that have not yet sent everything */
 	uint64_t tx_end_tsc; /* written by the last sender when the last frame is out; 0 before */
 	bool stop;           /* set by the control thread: end at once */
@@ -116,14 +119,19 @@ struct trial_part {
 	uint32_t tx_first, tx_step;
 	uint32_t rx_first, rx_step;
 	enum idle idle;
-	struct loop_stats stats;
-};
+	struct loop_stats stats; /* from the start of the sending */
+	uint64_t last_rx_tsc;    /* when frames were last received; 0: never.  Written by the worker, read by any. */
+} __rte_cache_aligned;
 
 /* Allocates what the streams need, makes the lanes.  0, or -1 with a sentence and nothing allocated. */
 int trial_prepare(struct trial *t, char error[TRIAL_ERROR_MAX]);
 
-/* Sets the clock of all lanes; the trial starts at start_tsc. */
+/* Sets the clock of what is received: its time series begin at start_tsc.  Before trial_run(). */
+void trial_listen(struct trial *t, uint64_t start_tsc);
+
+/* Sets the clock of all that is sent, and has it sent from start_tsc on; of a trial that is held while it runs. */
 void trial_schedule(struct trial *t, uint64_t start_tsc);
+
 void trial_free(struct trial *t);
 
 /* Runs a part; a worker_fn with a struct trial_part. */

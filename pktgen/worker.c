@@ -6,7 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const idle_names[] = {[IDLE_BUSY] = "busy", [IDLE_YIELD] = "yield", [IDLE_SLEEP] = "sleep"};
+static const char *const idle_names[] = {[IDLE_BUSY] = "busy", [IDLE_YIELD] = "yield", [IDLE_SLEEP] = "sleep",
+					  [IDLE_INTERRUPT] = "interrupt"};
 
 bool
 idle_parse(const char *name, enum idle *idle)

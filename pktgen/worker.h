@@ -18,11 +18,12 @@ enum idle {
 	IDLE_BUSY,  /* poll on: lowest latency, needs a core of its own */
 	IDLE_YIELD, /* sched_yield(): for pollers that share a core */
 	IDLE_SLEEP, /* nanosleep() of IDLE_SLEEP_NS: lets a virtual CPU halt */
+	IDLE_INTERRUPT, /* the loop itself waits for an interrupt of its ports: vnf only */
 };
 
 #define IDLE_SLEEP_NS 20000
 
-/* Reads "busy", "yield" or "sleep"; false for anything else. */
+/* Reads "busy", "yield", "sleep" or "interrupt"; false for anything else. */
 bool idle_parse(const char *name, enum idle *idle);
 const char *idle_name(enum idle idle);
 void idle_wait(enum idle idle);

@@ -23,7 +23,6 @@ extern const struct nf nf_delay;
 #define QUEUE_DEFAULT 65536u
 #define QUEUE_MAX (1u << 24)
 #define DELAY_MAX_S 10.0
-#define ERROR_MAX 256u
 
 struct held {
 	struct rte_mbuf *packet;
@@ -101,7 +100,7 @@ delay_init(const char *arg, char *error)
 	uint32_t slots;
 
 	if (arg == NULL || parse(arg) != 0) {
-		snprintf(error, ERROR_MAX, "'%s' is no argument: allowed is TIME[,PACKETS], a time above 0 up to 10000ms with its "
+		snprintf(error, NF_ERROR_MAX, "'%s' is no argument: allowed is TIME[,PACKETS], a time above 0 up to 10000ms with its "
 					   "unit (ns, us, ms), and the packets that a side holds at most (1 to %u, "
 					   "default %u); e.g. delay:10us", arg ? arg : "", QUEUE_MAX, QUEUE_DEFAULT);
 		return -1;
@@ -111,7 +110,7 @@ delay_init(const char *arg, char *error)
 	for (uint16_t side = 0; side < rte_eth_dev_count_avail(); side++) {
 		queues[side].held = malloc(slots * sizeof(struct held));
 		if (queues[side].held == NULL) {
-			snprintf(error, ERROR_MAX, "no memory to hold %u packets a side: give fewer", queue_size);
+			snprintf(error, NF_ERROR_MAX, "no memory to hold %u packets a side: give fewer", queue_size);
 			delay_fini();
 			return -1;
 		}

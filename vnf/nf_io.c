@@ -7,10 +7,13 @@
 extern const struct nf nf_io;
 
 static uint16_t
-io_process(struct rte_mbuf **pkts, uint16_t n)
+io_process(uint16_t side, struct rte_mbuf **pkts, uint16_t n, uint8_t *drop)
 {
+	(void)side;
 	(void)pkts;
-	return n;
+	(void)n;
+	(void)drop;
+	return 0;
 }
 
 const struct nf nf_io = {

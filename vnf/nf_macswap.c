@@ -22,8 +22,10 @@ swap(struct rte_mbuf *m)
 }
 
 static uint16_t
-macswap_process(struct rte_mbuf **pkts, uint16_t n)
+macswap_process(uint16_t side, struct rte_mbuf **pkts, uint16_t n, uint8_t *drop)
 {
+	(void)side;
+	(void)drop;
 	for (uint16_t i = 0; i < PREFETCH_AHEAD && i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(pkts[i], void *));
 	for (uint16_t i = 0; i < n; i++) {
@@ -32,7 +34,7 @@ macswap_process(struct rte_mbuf **pkts, uint16_t n)
 		if (rte_pktmbuf_data_len(pkts[i]) >= sizeof(struct rte_ether_hdr))
 			swap(pkts[i]);
 	}
-	return n;
+	return 0;
 }
 
 const struct nf nf_macswap = {

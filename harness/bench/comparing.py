@@ -39,13 +39,13 @@ class Noise:
     trials: int = 3
 
 
-def verdicts(r: random.Random, difference: float, blocks: int, noise: Noise, paired: bool = True, cells: int = 1
-             ) -> list[str]:
+def verdicts(r: random.Random, difference: float, blocks: int, noise: Noise, paired: bool = True, cells: int = 1,
+             margin: float = verdict.MARGIN) -> list[str]:
     """Of one comparison, in which B is slower than A by `difference` in every cell."""
     pairs = [Pair(str(cell), "rplus_pps", {}, _side(r, 1.0, blocks, noise), _side(r, 1 - difference, blocks, noise),
                   paired)
              for cell in range(cells)]
-    return [row.verdict for row in verdict.judge(pairs, cross_check=False)]
+    return [row.verdict for row in verdict.judge(pairs, margin, cross_check=False)]
 
 
 def _side(r: random.Random, speed: float, blocks: int, noise: Noise) -> dict[int, Value]:
@@ -87,6 +87,9 @@ def measure(comparisons: int = COMPARISONS, blocks: int = verdict.BLOCKS) -> lis
         share("A/B of 2 %: found", [SLOWER], rows.at_least(0.60), 0.02),
         share("A/B of 2 %: false verdicts", [FASTER, EQUIVALENT], rows.at_most(0.05), 0.02),
         share("A/A: said to be equivalent", [EQUIVALENT], None, 0.0),
+        share("A/A, margin 1 %: said to be equivalent", [EQUIVALENT], None, 0.0, margin=0.01),
+        share("A/A, margin 1 %: false verdicts", found, None, 0.0, margin=0.01),
+        share("A/B of 2 %, margin 1 %: found", [SLOWER], None, 0.02, margin=0.01),
         share("A/A, twice as many slow-downs: false verdicts", found, rows.at_most(0.05), 0.0, noise=hard),
         share("A/B of 5 %, twice as many slow-downs: found", [SLOWER], None, 0.05, noise=hard),
     ]

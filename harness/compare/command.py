@@ -51,7 +51,7 @@ def compare(operands: Sequence[str], given: argparse.Namespace, console: Console
                        "the machines too")
     rows = verdict.judge(sides.pairs(a, b, given.metric), given.margin)
     notes = sides.notes(a, b) + ([f"A and B are of unlike machines: {why}"] if why else [])
-    records = [show.record(row, a, b, given.margin) for row in rows]
+    records = [show.record(row, a, b) for row in rows]
     status = verdict.exit_status(rows)
     if getattr(given, "csv", None):
         given.csv.write_text(show.to_csv(records), newline="", encoding="utf-8")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness import nfs
 from harness.compare.sides import KEY, Side
 from harness.compare.verdict import EQUIVALENT, FASTER, INCONCLUSIVE, MORE_MAX, SLOWER, Row
 
@@ -23,9 +24,9 @@ COLUMNS = ("cell", "metric", "better", *KEY, "run_a", "switch_a", "run_b", "swit
 STYLES = {FASTER: "green", SLOWER: "bold red", EQUIVALENT: "", INCONCLUSIVE: "yellow"}
 
 
-def record(row: Row, a: Side, b: Side, margin: float) -> dict[str, Any]:
+def record(row: Row, a: Side, b: Side) -> dict[str, Any]:
     """A row of the CSV file and of JSON; None where there is no number."""
-    own = {"cell": row.pair.cell, "metric": row.pair.metric, "conf": 0.95, "margin": margin,
+    own = {"cell": row.pair.cell, "metric": row.pair.metric, "conf": 0.95,
            "run_a": a.run.name, "run_b": b.run.name, "switch_a": a.switch or "", "switch_b": b.switch or "",
            "drift_low": math.exp(row.pair.drift[0]), "drift_high": math.exp(row.pair.drift[1]),
            "flags": ";".join(row.flags), **{column: row.pair.columns.get(column, "") for column in KEY}}
@@ -60,7 +61,8 @@ def text(rows: Sequence[Row], a: Side, b: Side, margin: float, notes: Sequence[s
                       f"[{style}]{row.verdict}[/]" if style else row.verdict)
     console.print(f"A: {a.name}\nB: {b.name}", markup=False, soft_wrap=True)
     console.print(table)
-    for line in [*_reasons(rows, figures), *(f"note: {note}" for note in notes), summary(rows)]:
+    said = [*_reasons(rows, figures), *_raised(rows, figures, margin), *(f"note: {note}" for note in notes)]
+    for line in [*said, summary(rows)]:
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -69,10 +71,12 @@ def _name(row: Row, figures: Collection[str]) -> str:
     c = row.pair.columns
     parts = [c.get("topology", ""), c.get("direction", "")]
     parts += [f"{c['guest']} guest"] if c.get("guest", "none") not in ("none", "") else []
-    parts += [f"{c['chain_length']} x {c.get('nf', '')}"] if c.get("chain_length", "0") not in ("0", "") else []
+    parts += [nfs.chain_text(c.get("chain_length"), c.get("nf", ""))] if c.get("chain_length", "0") != "0" else []
+    parts += [f"idle {c['idle']}"] if c.get("idle") else []
     parts += [f"{c['frame_bytes']} B"] if c.get("frame_bytes") else []
     parts += [f"{c['flows']} flows"] if c.get("flows", "1") not in ("1", "") else []
     parts += [c["port_kind"]] if c.get("port_kind", "vhost-user") != "vhost-user" else []
+    parts += [c["variant"]] if c.get("variant") else []
     parts += [f"traffic {row.pair.cell.rpartition('.')[2]}"] if c.get("traffic") else []
     parts += [row.pair.switch] if row.pair.switch else []
     return " ".join([*parts, *([row.pair.metric] if len(figures) > 1 else [])])
@@ -86,6 +90,16 @@ def _reasons(rows: Sequence[Row], figures: Collection[str]) -> list[str]:
             found.setdefault(f"{row.verdict}: {row.reason}{_more(row)}", []).append(_name(row, figures))
     return [f"{said} ({names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''})"
             for said, names in found.items()]
+
+
+def _raised(rows: Sequence[Row], figures: Collection[str], margin: float) -> list[str]:
+    """Where the margin is not the one that was asked for."""
+    found: dict[float, list[str]] = {}
+    for row in rows:
+        if row.margin > margin:
+            found.setdefault(row.margin, []).append(_name(row, figures))
+    return [f"margin raised to {100 * wider:.3g} %: the width of the search, below which it tells nothing ({names[0]}"
+            f"{f' and {len(names) - 1} more' if len(names) > 1 else ''})" for wider, names in sorted(found.items())]
 
 
 def _more(row: Row) -> str:

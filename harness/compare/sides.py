@@ -3,13 +3,12 @@
 
 import fnmatch
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import ranks, results
+from harness import anchor, ranks, results
 from harness.compare.verdict import Pair
 from harness.errors import BadInput
 from harness.results import Results, Value
@@ -18,7 +17,7 @@ from harness.resume import FACTS
 METRICS = ("rplus_pps", "ndr_pps", "pdr_pps", "rx_pps@*", "*_throughput_pps")       # unless --metric names others
 # What makes two cells the same, but for their switch.
 KEY = ("scenario", "topology", "guest", "nf", "chain_length", "direction", "port_kind", "frame_bytes", "flows",
-       "traffic")
+       "traffic", "idle", "variant")
 MEMORY_RATIO = 0.02         # of two boots of one machine the kernel may keep that much more for itself
 
 
@@ -137,20 +136,10 @@ def _anchor_blocks(run: Results) -> Mapping[int, Value]:
     return run.blocks(cell, "rplus_pps") if cell else {}
 
 
-ANCHOR_RATIO = 0.03         # a block whose anchor is further than this from the median is suspect (methodology D.3)
-
-
 def _anchor(run: Results) -> list[str]:
     """How steady the machine was, by the cell that has no switch in it."""
-    values = {block: v.value for block, v in _anchor_blocks(run).items() if v.value}
-    if len(values) < 2:
-        return []
-    middle = statistics.median(values.values())
-    off = [str(block) for block, value in values.items() if abs(value / middle - 1) > ANCHOR_RATIO]
-    text = (f"{run.name}: the anchor (the generator alone) went from {min(values.values()) / middle:.3f} to "
-            f"{max(values.values()) / middle:.3f} of its median")
-    suspect = f"; off by over {100 * ANCHOR_RATIO:g} % in {len(off)} of {len(values)} blocks: there it was the machine"
-    return [text + (suspect if off else "")]
+    said = anchor.said(run.anchors_pps, run.repeats)
+    return [f"{run.name}: {said}"] if said else []
 
 
 def pairs(a: Side, b: Side, metrics: Sequence[str] = ()) -> list[Pair]:

@@ -7,7 +7,7 @@ pairs (Mann-Whitney), and with an interval that is widened by what the machine i
 anchors show it (blocks.py). A verdict over all rows of a comparison is wrong in at most 5 % of comparisons (Holm's
 correction):
 
-    equivalent      the whole interval lies within the margin
+    equivalent      the whole interval lies within the margin, never narrower than the search that gave the value
     faster, slower  the interval does not hold 1, and is not within the margin
     capped          what limits the value is the tester, so that nothing can be said of the switch
     inconclusive    none of these; `more_blocks` is how many more would probably do
@@ -20,11 +20,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import ranks
-from harness.results import Value
+from harness.results import Value, width_ratio
 
-MARGIN = 0.02               # differences up to this do not matter, unless told otherwise
+# Differences up to this do not matter, unless told otherwise. With BLOCKS blocks 1 % is too narrow to show that equal
+# versions are equal (`make bench-search`).
+MARGIN = 0.02
 BLOCKS = 14                 # the fewest that meet figure 2 of `make bench-search`
-CAPPING = ("lower_bound", "generator_limited", "capped")    # flags: the tester, not the switch, set the value
+CAPPING = ("lower_bound", "generator_limited", "capped", "not_saturated")    # flags: the tester, not the switch, set the value
 MORE_MAX = 1000             # above this the number of further blocks is no help
 FASTER, SLOWER, EQUIVALENT, INCONCLUSIVE, CAPPED = "faster", "slower", "equivalent", "inconclusive", "capped"
 BOOTSTRAPS, BOOTSTRAP_SEED = 9999, 1
@@ -71,6 +73,7 @@ class Row:
     cv_a: float | None
     cv_b: float | None
     flags: tuple[str, ...]
+    margin: float                   # as asked for, or the width of the search, where that is more
 
     @property
     def better(self) -> str:
@@ -82,9 +85,9 @@ class Row:
 
 
 def better(metric: str) -> str:
-    """"higher" for rates and bursts; "lower" for latency, loss and cycles."""
-    low = ("latency", "loss", "pdv", "ipdv", "cycles", "departure_gap")
-    return "lower" if metric.startswith(low) or "_loss_" in metric else "higher"
+    """"higher" for rates and bursts; "lower" for latency, loss, and what a packet costs."""
+    low = ("latency", "loss", "pdv", "ipdv", "departure_gap")
+    return "lower" if metric.startswith(low) or "_loss_" in metric or "_per_packet" in metric else "higher"
 
 
 def judge(pairs: Sequence[Pair], margin: float = MARGIN, cross_check: bool = True) -> list[Row]:
@@ -95,7 +98,7 @@ def judge(pairs: Sequence[Pair], margin: float = MARGIN, cross_check: bool = Tru
     differ = ranks.holm([rows[i].p_raw for i in tested])
     within = ranks.holm([rows[i].p_within_raw for i in tested])
     for i, p, q in zip(tested, differ, within):
-        rows[i] = _judged(replace(rows[i], p_adjusted=p, p_within_adjusted=q), measured[i][1], margin, len(tested))
+        rows[i] = _judged(replace(rows[i], p_adjusted=p, p_within_adjusted=q), measured[i][1], len(tested))
     return rows
 
 
@@ -103,13 +106,14 @@ def _measure(pair: Pair, margin: float, cross_check: bool) -> tuple[Row, ranks.S
     """Everything but the verdict; no Shift where there is nothing to compare."""
     a, b = _good(pair.a), _good(pair.b)
     reason = pair.reason or _why_not(pair, a, b)
+    margin = max(margin, _width(pair))
     if pair.paired and not reason:
         blocks = sorted(a.keys() & b.keys())
         a, b = {k: a[k] for k in blocks}, {k: b[k] for k in blocks}
         reason = "" if blocks else "A and B have values in different blocks only"
     flags = tuple(dict.fromkeys(f for v in (*pair.a.values(), *pair.b.values()) for f in v.flags))
     row = Row(pair, len(a), len(b), _median(a), _median(b), None, None, None, 1.0, 1.0, 1.0, 1.0, INCONCLUSIVE,
-              reason, None, None, None, None, _cv(a), _cv(b), flags)
+              reason, None, None, None, None, _cv(a), _cv(b), flags, margin)
     if reason:
         return row, None
     logs_a, logs_b = ([math.log(v) for _, v in sorted(side.items())] for side in (a, b))
@@ -124,6 +128,11 @@ def _measure(pair: Pair, margin: float, cross_check: bool) -> tuple[Row, ranks.S
                    median_ratio_high=checked[1]), shift
 
 
+def _width(pair: Pair) -> float:
+    """Below the width of a search nothing can be told."""
+    return max((width_ratio(v) for side in (pair.a, pair.b) for v in side.values()), default=0.0)
+
+
 def _why_not(pair: Pair, a: Mapping[int, float], b: Mapping[int, float]) -> str:
     """The reason if there are no values to compare."""
     for name, side, values in (("A", pair.a, a), ("B", pair.b, b)):
@@ -135,7 +144,7 @@ def _why_not(pair: Pair, a: Mapping[int, float], b: Mapping[int, float]) -> str:
     return ""
 
 
-def _judged(row: Row, shift: ranks.Shift | None, margin: float, tests: int) -> Row:
+def _judged(row: Row, shift: ranks.Shift | None, tests: int) -> Row:
     assert shift
     faster = (shift.estimate > 0) == (row.better == "higher")
     capped_a, capped_b = _capped(row.pair.a), _capped(row.pair.b)
@@ -151,7 +160,7 @@ def _judged(row: Row, shift: ranks.Shift | None, margin: float, tests: int) -> R
         return replace(row, verdict=EQUIVALENT)
     if row.p_adjusted <= ranks.ALPHA:
         return replace(row, verdict=FASTER if faster else SLOWER)
-    more, why = _needed(row, shift, math.log1p(margin), ranks.ALPHA / tests)
+    more, why = _needed(row, shift, math.log1p(row.margin), ranks.ALPHA / tests)
     return replace(row, more_blocks=more, reason=why)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from harness.figures.reading import FigureError, NotDrawn, Row, clean, number, whole
+from harness.topology import DIRECTIONS, GUESTS, TOPOLOGIES, way
 
 MAX_SWITCHES = 20
 MAX_PANELS = 60
@@ -21,9 +22,11 @@ MARKS = (                   # flag, mark, what the footer says
     ("tcg", "\N{DAGGER}", "TCG: the guest's CPU was emulated, without KVM"),
     ("generator_limited", "\N{DOUBLE DAGGER}", "generator-limited: the switch may do more"),
     ("lower_bound", ">", "lower bound: near the tester's own ceiling"),
+    ("not_saturated", "<", "upper bound: the switch had time to spare"),
     ("capped", "\N{GREATER-THAN OR EQUAL TO}", "capped: the highest load that could be offered was carried"),
     ("irregular", "?", "irregular: the search did not find both of its bounds"),
     ("unstable", "~", "unstable: the machine disturbed the measurement"),
+    ("suspect", "\N{LOZENGE}", "suspect: the machine was another one in a block that counts"),
 )
 ABSENT = (
     ("n/a", "n/a: the switch cannot do this."),
@@ -31,11 +34,9 @@ ABSENT = (
     ("invalid", "invalid (outline): the trials did not pass their checks."),
     ("missing", "missing: no row in results.csv."),
 )
-TOPOLOGIES = ("p2p", "p2v", "v2v", "loopback")
-GUESTS = ("none", "process", "qemu")
 GUEST_TEXT = {"none": "no guest", "": "no guest", "process": "process guest", "qemu": "QEMU guest"}
-DIRECTIONS = ("one-way", "two-way")
-SPLIT = ("accel", "port_kind", "nf", "flows")       # splits panels, where one bar would otherwise have several values
+# Splits panels, where one bar would otherwise have several values.
+SPLIT = ("accel", "port_kind", "nf", "flows", "idle", "variant")
 CEILING_SEEN = 1.8          # a ceiling up to so many times above the highest bar is within the axis
 SHARE = 2.5                 # panels share a y scale when their maxima are within this factor
 
@@ -114,7 +115,7 @@ def pivot(rows: Sequence[Row], measure: Measure, ceiling: Ceiling | None = None,
     """Arrange the rows of the measure: a panel per setup (topology, chain length, guest, direction), in it a group per
     frame size, in it a bar per switch of the whole chart (testpmd first, null last, others by name).
 
-    Where one bar would have several values since accel, port_kind, nf or flows vary, panels are split by that column.
+    Where one bar would have several values since a column of SPLIT varies, panels are split by that column.
     What is still double is the last row of an append-only file, with a warning. Raises NotDrawn when nothing is left to
     draw, FigureError when there is more than fits.
     """
@@ -216,8 +217,8 @@ def _split_columns(points: Sequence[_Point]) -> list[str]:
     for column in SPLIT:
         seen: dict[tuple, str] = {}
         for p in points:
-            key = (p.setup, p.switch, p.frame_bytes, *(p.row[c] for c in split))
-            if p.value is not None and seen.setdefault(key, p.row[column]) != p.row[column]:
+            key = (p.setup, p.switch, p.frame_bytes, *(p.row.get(c) for c in split))
+            if p.value is not None and seen.setdefault(key, p.row.get(column)) != p.row.get(column):
                 split.append(column)
                 break
     return split
@@ -234,7 +235,7 @@ def _group(points: Sequence[_Point], split: Sequence[str],
     panel stands in every panel of its setup.
     """
     def key(p: _Point) -> _Key:
-        return p.setup, tuple(p.row[c] for c in split)
+        return p.setup, tuple(p.row.get(c) for c in split)
 
     panels: dict[_Key, dict[tuple[str, int], _Point]] = {key(p): {} for p in points if p.value is not None}
     homeless = []
@@ -277,12 +278,13 @@ def _titles(setup: tuple[str, int, str, str], points: Sequence[_Point],
     accels = {p.row["accel"] for p in points if p.drawn != "n/a"}
     if len(accels) == 1 and (accel := accels.pop()):
         text = f"{text.removesuffix(' guest')} ({clean(accel, 8).upper()})"
-    return title, ", ".join(filter(None, (clean(direction, 12), text)))
+    return title, ", ".join(filter(None, (clean(way(topology, direction), 12), text)))
 
 
 def split_text(column: str, value: str) -> str:
-    value = clean(value, 16) or "-"
-    return {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}"}.get(column, value)
+    value = clean(value, 24) or {"idle": "auto", "variant": "usual ports"}.get(column, "-")
+    said = {"flows": f"{value} flow{'s'[:value != '1']}", "nf": f"nf {value}", "idle": f"idle {value}"}
+    return said.get(column, value)
 
 
 def _bars(switches: Sequence[str], points: dict[tuple[str, int], _Point]) -> tuple[tuple[Bar, ...], str]:

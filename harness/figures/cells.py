@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeVar
 
 from harness.figures.reading import Row, clean, whole
 from harness.figures.text import bound
-from harness.figures.bars import (BOUND, DIRECTIONS, GUEST_TEXT, GUESTS, MARKS, SPLIT, TOPOLOGIES, by_number,
-                                        split_text)
+from harness.figures.bars import BOUND, GUEST_TEXT, MARKS, SPLIT, by_number, split_text
+from harness.topology import DIRECTIONS, GUESTS, TOPOLOGIES, way
 
 PLACE = ("topology", "chain_length", "guest", "direction", "switch", "frame_bytes", *SPLIT, "traffic")
 T = TypeVar("T")
@@ -26,6 +26,8 @@ class Place(NamedTuple):
     port_kind: str
     nf: str
     flows: str
+    idle: str
+    variant: str
     traffic: str
 
     @property
@@ -39,7 +41,7 @@ def place(row: Row) -> Place:
     chain, frame = whole(row["chain_length"] or "0"), whole(row["frame_bytes"] or "0")
     return Place(row["topology"], -1 if chain is None else chain, row["guest"], row["direction"], row["switch"],
                  -1 if frame is None else frame, row["accel"], row["port_kind"], row["nf"], row["flows"],
-                 row.get("traffic"))
+                 row.get("idle"), row.get("variant"), row.get("traffic"))
 
 
 class Key(NamedTuple):
@@ -127,7 +129,7 @@ def titles(key: Key, places: Iterable[Place]) -> tuple[str, str]:
     if len(accels) == 1:
         text = f"{text.removesuffix(' guest')} ({clean(accels.pop(), 8).upper()})"
     more = [split_text(column, value) for column, value in key.split if column not in ("accel", "flows")]
-    return title, ", ".join(filter(None, (clean(key.direction, 12), text, *more)))
+    return title, ", ".join(filter(None, (clean(way(key.topology, key.direction), 12), text, *more)))
 
 
 # ---- marks ---------------------------------------------------------------------------------------------------------

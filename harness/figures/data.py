@@ -12,15 +12,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from harness import anchor
 from harness.figures.cells import Key, Place, absent_note, belongs, place
 from harness.figures.reading import FigureError, NotDrawn, Row, number, read_results, whole
 from harness.results import SCHEMA_VERSION
 from harness.scenario import ANCHOR      # whose cells watch the machine; no figure but their own shows them
+from harness.topology import ceiling_direction
 
 Bins = list[tuple[float, float, int]]
 HEAD = ("run_id", "switch", "topology", "guest", "chain_length", "direction", "frame_bytes", "port_kind", "accel", "nf",
         "flows", "status", "flags")
 RESULTS = (*HEAD, "metric", "value", "ci_low", "ci_high", "unit", "n")
+MOST = 1e18                 # no rate, count or time of a run is as large
 TRIALS = (*HEAD, "trial_id", "cell_id", "phase", "block", "started_utc", "intended_pps", "sent_count", "received_count",
           "unsent_count", "rx_pps")
 
@@ -80,7 +83,31 @@ class Data:
     @cached_property
     def _every_result(self) -> list[Row]:
         _ = self.about          # which warns of another schema version
-        return [row for row in self.table("results.csv", RESULTS) if row.get("scenario") != ANCHOR]
+        return self._counting([row for row in self._result_rows if row.get("scenario") != ANCHOR])
+
+    @cached_property
+    def _result_rows(self) -> list[Row]:
+        return self.table("results.csv", RESULTS)
+
+    @cached_property
+    def repeats(self) -> dict[int, int]:
+        """Blocks, and the suspect ones that they were measured instead of."""
+        try:
+            rows = self._result_rows
+        except FigureError:
+            return {}
+        return {block: old for row in rows
+                if (block := whole(row.get("block"))) and (old := whole(row.get("repeats")))}
+
+    def _counting(self, rows: Sequence[Row]) -> list[Row]:
+        """Without those of suspect blocks that were measured again."""
+        if not self.repeats:
+            return list(rows)
+        blocks: dict[str, set[int]] = {}
+        for row in rows:
+            blocks.setdefault(row.get("cell_id"), set()).add(whole(row.get("block")) or 0)
+        counts = {cell: anchor.counting(of_cell, self.repeats) for cell, of_cell in blocks.items()}
+        return [row for row in rows if (whole(row.get("block")) or 0) in counts[row.get("cell_id")]]
 
     @cached_property
     def blocks(self) -> list[Row]:
@@ -89,8 +116,8 @@ class Data:
 
     @cached_property
     def trials(self) -> list[Row]:
-        """Rows of trials.csv, but those of anchor cells."""
-        return [row for row in self.every_trial if row.get("scenario") != ANCHOR]
+        """Rows of trials.csv, but those of anchor cells and of suspect blocks that were measured again."""
+        return self._counting([row for row in self.every_trial if row.get("scenario") != ANCHOR])
 
     @cached_property
     def every_trial(self) -> list[Row]:
@@ -126,11 +153,11 @@ class Data:
             if row["value"]:
                 self.warn([f"{row.file} line {row.line}: value is {row['value'][:40]!r}, not a number; left out"])
             return None         # a percentile without enough samples: nothing to draw, and nothing wrong
-        if value is not None and value < 0:
-            self.warn([f"{row.file} line {row.line}: value is below 0; left out"])
+        if value is not None and not 0 <= value <= MOST:
+            self.warn([f"{row.file} line {row.line}: value is {'below 0' if value < 0 else 'beyond all sense'}; left out"])
             return None
         low, high = number(row["ci_low"]), number(row["ci_high"])
-        if low is None or high is None or value is None or not low <= value <= high:
+        if low is None or high is None or value is None or not 0 <= low <= value <= high <= MOST:
             low = high = None
         return Value(row, value, low, high, whole(row["n"]), drawn)
 
@@ -206,8 +233,8 @@ class Data:
     def ceiling_pps(self, port_kind: str, direction: str, frame_bytes: int) -> float | None:
         """The tester's own rate on such ports, from the run's calibration.json; only of a size that was measured."""
         for point in self._points:
-            if (point.get("port_kind"), point.get("direction"), point.get("frame_bytes")) == (port_kind, direction,
-                                                                                              frame_bytes):
+            if (point.get("port_kind"), point.get("direction"), point.get("frame_bytes")) == (
+                    port_kind, ceiling_direction(direction), frame_bytes):
                 rate = point.get("max_pps")
                 is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
                 good = is_number and math.isfinite(rate) and rate > 0

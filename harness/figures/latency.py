@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One-way latency: percentiles at each load (from results.csv), and the whole distribution (from latency.csv). Pure."""
+"""Latency, one-way or of round trips: percentiles at each load (from results.csv), and the whole distribution (from
+latency.csv). Pure."""
 
 import math
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from harness.figures.reading import NotDrawn, Row
 from harness.figures.sheet import Panel, Sheet, Table, categories, linear, logarithmic, power, split_pages
 
 PAGE = 12
-LATENCY = ("One-way latency of every packet, from leaving the generator to its reception; where a trial is flagged "
-           "backpressure, waiting for a full port is not in it.")
+LATENCY = ("Latency of every packet, from leaving the generator to its reception, one-way unless the panel says round "
+           "trip; where a trial is flagged backpressure, waiting for a full port is not in it.")
 
 
 class At(NamedTuple):
@@ -85,7 +86,7 @@ def _percentile_page(panels: dict[Key, list[At]], names: tuple[str, ...], data: 
              + " Cross: invalid, its trials did not pass their checks." * any(a.p50.drawn == "invalid" for a in every),
              " ".join([*mark_notes(used, on_panels), run_note(a.p50.row for a in every)]))
     table = Table("bars", "panel series load p50_us p50_low_us p50_high_us p99_us p999_us drawn marks", rows)
-    return Sheet(tuple(drawn), names, (table,), notes, "Load", "One-way latency", columns=3, left=31.0)
+    return Sheet(tuple(drawn), names, (table,), notes, "Load", "Latency", columns=3, left=31.0)
 
 
 # ---- distributions -------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def _distribution_page(setups: dict[Key, list[Curve]], columns: Sequence[str], n
              "are not in it.",
              " ".join([*mark_notes(used, on_panels), run_note(c.row for c in every)]))
     return Sheet(tuple(drawn), names, (Table("curves", "panel series latency_us share marks has_point", rows),), notes,
-                 "One-way latency", "Share of packets above" if tail else "Share of packets",
+                 "Latency", "Share of packets above" if tail else "Share of packets",
                  columns=len(columns), balanced=False)
 
 

@@ -14,7 +14,7 @@ from harness.figures.sheet import Axis, Panel, Sheet, Table, linear, power, spli
 PAGE = 12
 LOADS_MIN = 3               # fewer are no curve
 SAME = 0.004                # loads this near to each other are one
-LEFT_OUT = ("warmup", "anchor", "b2b")         # phases: bursts are no load that lasts
+LEFT_OUT = ("warmup", "anchor", "b2b", "telemetry")    # phases: bursts are no load that lasts, counters disturb
 
 
 class Loss(NamedTuple):

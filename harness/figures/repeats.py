@@ -81,11 +81,12 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
                            data.absent(key, {c.row["switch"] for c in of}), height=ROW_PT * len(of) + 4))
         for i, c in enumerate(of):
             y, s = len(of) - i, names.index(c.row["switch"]) + 1
-            for j, (value, counts) in enumerate(c.dots):
-                off = (value / c.median - 1) * 100
+            offs = [(value / c.median - 1) * 100 for value, _ in c.dots]
+            named = {max(offs), min(offs)}          # of several beyond the axis the farthest, for labels need room
+            for j, ((_, counts), off) in enumerate(zip(c.dots, offs)):
                 spread = (j - (len(c.dots) - 1) / 2) * min(0.5 / len(c.dots), 0.16)
                 dots.append((p, s, max(-edge, min(edge, off)), y - spread, counts,
-                             0 if abs(off) <= edge else 1 if off > 0 else -1, f"{off:+.0f} %"))
+                             0 if abs(off) <= edge else 1 if off > 0 else -1, f"{off:+.0f} %" if off in named else ""))
             low, high = (None if v is None else max(-edge, min(edge, (v / c.median - 1) * 100))
                          for v in (c.low, c.high))
             medians.append((p, s, y, low, high, _median_text(c, of_all)))
@@ -98,7 +99,7 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
              f"its row, {counts}; from top to bottom in the order of measurement. Cross: invalid, not in the median. "
              f"Number at the right: the median in Mpps per direction. "
              + interval_note((sum(ok for _, ok in c.dots) for c in every), data.by_blocks(METRIC), "Grey band")
-             + " An arrow: beyond the axis." * any(d[5] for d in dots),
+             + " An arrow: beyond the axis; with a number, the farthest." * any(d[5] for d in dots),
              " ".join([*mark_notes(used, on_panels), run_note(c.row for c in every)]))
     return Sheet(tuple(drawn), names, (Table("dots", "panel series percent row counts beyond text", dots),
                                        Table("medians", "panel series row low_percent high_percent text", medians)),

@@ -5,11 +5,13 @@ results. They never see the testbed. A kind of search is one file and one word i
 
 from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 from harness.search import b2b, bswlv, fixed, mlr, rfc2544, rplus, soak, sweep
 from harness.search.base import Found, Kind, Result, Steps, flagged
 from harness.search.latency import latency
 from harness.search.settings import Search
+from harness.search.telemetry import telemetry
 from harness.trial import Request, Trial
 
 SEARCHES: tuple[Kind, ...] = tuple(module.KIND for module in (rplus, fixed, mlr, rfc2544, bswlv, b2b, sweep, soak))
@@ -29,7 +31,8 @@ def headline(search: Search) -> tuple[str, str]:
 
 def run(search: Search, with_latency: bool) -> Steps:
     """The search of a scenario: warm-up, R+ where it is needed, the search itself, latency where sender and receiver
-    have one clock. Invalid trials are repeated, for being invalid only, never for what they measured."""
+    have one clock, telemetry where it is asked for. Invalid trials are repeated, for being invalid only, never for what
+    they measured."""
     return (yield from _disciplined(search, _all(search, with_latency)))
 
 
@@ -63,13 +66,31 @@ def _all(search: Search, with_latency: bool) -> Steps:
         yield Request("warmup", given, search.warmup_s)
     found = Found()
     measured, stable = None, True
-    if kind.needs_rplus(search) or (with_latency_trials and search.latency_at_rplus) or search.stability_trials:
+    fractions = (with_latency_trials and search.latency_at_rplus
+                 or search.telemetry_trials and search.telemetry_at_rplus)
+    if kind.needs_rplus(search) or fractions or search.stability_trials:
         measured, stable = yield from _rplus(search, found)
-    more = yield from kind.find(search, measured, with_latency)
+    spent_s: list[float] = []
+    more = yield from _timed(kind.find(search, measured, with_latency), spent_s)
     results = found.results + more.results
     if with_latency_trials:
-        results += yield from latency(search, found.rates | more.rates)
+        results += yield from _timed(latency(search, found.rates | more.rates), spent_s)
+    if measured and measured.value and sum(spent_s) >= rplus.DRIFT_AFTER_S:
+        end, drifted = yield from rplus.drift(search, measured)
+        results = [*(flagged(results, "drift") if drifted else results), end]
+    results += yield from telemetry(search, found.rates)
     return results if stable else flagged(results, "unstable")
+
+
+def _timed(steps: Generator[Request, Trial, Any], spent_s: list[float]) -> Generator[Request, Trial, Any]:
+    """The same steps; how long their trials are goes to `spent_s`."""
+    try:
+        request = next(steps)
+        while True:
+            spent_s.append(request.duration_s)
+            request = steps.send((yield request))
+    except StopIteration as done:
+        return done.value
 
 
 def _rplus(search: Search, found: Found) -> Generator[Request, Trial, tuple[Result, bool]]:

@@ -6,11 +6,13 @@ forwarding rate at maximum offered load). Per direction. Other searches begin wi
 import statistics
 from collections.abc import Generator, Sequence
 
-from harness.search.base import UNSTABLE_RATIO, Finding, Found, Kind, Result, of_trials
+from harness.search.base import UNSTABLE_RATIO, Finding, Found, Kind, Result, flagged, of_trials
 from harness.search.settings import Search
 from harness.trial import Request, Trial
 
 STABILITY_LOAD = 0.1        # of R+: a load that every switch must carry without loss
+DRIFT_AFTER_S = 30.0        # traffic behind R+ from which on it is worth a trial to see whether it still holds
+DRIFT_RATIO = 0.03          # a single trial that is off by less than this may be so by chance
 STABILITY_LOSSES = 30       # one lossy trial in so many is forgiven (methodology D.3: 29 of 30)
 
 
@@ -37,6 +39,19 @@ def stability(search: Search, rplus_pps: float) -> Generator[Request, Trial, boo
         trial = yield Request("stability", STABILITY_LOAD * rplus_pps, search.trial_s)
         lossy += trial.lost_count > 0
     return lossy <= search.stability_trials // STABILITY_LOSSES
+
+
+def drift(search: Search, before: Result) -> Generator[Request, Trial, tuple[Result, bool]]:
+    """R+ once more, at the end of a search that took minutes, and whether it moved: by more than DRIFT_RATIO, and out
+    of the range of the trials at the beginning, whose scatter is no drift."""
+    assert before.value
+    trial = yield Request("drift", None, search.trial_s)
+    end = of_trials("rplus_end_pps", "pps", [trial], [trial.rx_pps])
+    if end.value is None:
+        return end, False
+    outside = not (before.ci_low or before.value) <= end.value <= (before.ci_high or before.value)
+    drifted = outside and abs(end.value / before.value - 1) > DRIFT_RATIO
+    return (flagged([end], "drift")[0] if drifted else end), drifted
 
 
 def _nothing_more(search: Search, rplus: Result | None, with_latency: bool) -> Finding:

@@ -26,4 +26,7 @@ class Search:
     stability_trials: int = 0               # at a tenth of R+, to see whether the machine itself loses frames
     drain_s: float = 0.0                    # silence that ends a trial; 0: as short as the cell allows
     settle_s: float = 0.0                   # wait behind each trial
+    telemetry_trials: int = 0               # at each load, under saturating load first
+    telemetry_trial_s: float = 1.0
+    telemetry_at_rplus: tuple[float, ...] = ()  # further loads, fractions of R+
     options: Any = None                     # of the kind: a frozen dataclass of its file

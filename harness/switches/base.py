@@ -12,9 +12,11 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from harness.cores import CorePlan
+from harness.cost import Cycles
 from harness.schema import Field
 from harness.topology import Topology
 from harness.traffic import ETHERNET_BYTES, FCS_BYTES, STANDARD_FRAME_BYTES
+from harness.virtio import Virtio
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,18 @@ class Site:
     ring_size: int
     file_prefix: str        # for DPDK's --file-prefix
     frame_max_bytes: int = STANDARD_FRAME_BYTES     # the largest that must get through, FCS included
-    queues: int = 1         # queue pairs a port
+    virtio: Virtio = Virtio()   # what its ports are like
     options: Mapping[str, Any] = field(default_factory=dict)    # every key of Driver.options
+
+    @property
+    def queues(self) -> int:
+        """Queue pairs a port."""
+        return self.virtio.queues
+
+    @property
+    def makes_sockets(self) -> bool:
+        """The switch is the server of its ports' sockets, and starts before its peers."""
+        return self.virtio.sockets == "switch"
 
     @property
     def jumbo(self) -> bool:
@@ -111,7 +123,8 @@ class Driver(Protocol):
 
     `options` are what people may set of it, with defaults (options.py); Site.options has them.
     `hugepages_mib` is what it takes of hugepages. check() may run `--version` of its binary and nothing else.
-    launch() and wire() raise Unsupported where the switch cannot do a topology.
+    launch() and wire() raise Unsupported where the switch cannot do a topology. counters() and cycles() ask the running
+    switch, and raise CellFailed if it answers something else; cycles() is None where a switch cannot tell.
     """
 
     name: str
@@ -126,6 +139,8 @@ class Driver(Protocol):
     def wire(self, site: Site) -> list[Step]: ...
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]: ...
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None: ...
 
 
 def said_by(argv: Sequence[str]) -> str:

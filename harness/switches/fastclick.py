@@ -2,17 +2,19 @@
 """fastclick: FastClick, with a DPDK device at both ends of every wire and nothing in between. Its configuration is
 written into the run's folder; it is asked through its ControlSocket there.
 
-Ports are clients of our peers (net_vhost, client=1), as testpmd's are.
+Ports are DPDK's net_vhost, as testpmd's are.
 """
 
 import os
 import socket
 from typing import BinaryIO, cast
 
-from harness.errors import CellFailed
+from harness.cost import Cycles
+from harness.errors import CellFailed, Unsupported
 from harness.schema import Field
 from harness.switches.base import Check, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself, said_by
 
+PORTS_MAX = 32
 MEMORY_MIB = 256
 BUFFERS = 32768 - 1             # a power of two less one is what fits a mempool best
 HEADROOM_BYTES = 128            # RTE_PKTMBUF_HEADROOM
@@ -40,12 +42,16 @@ class FastClick:
         return Check(version[0], "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
+        if len(site.sockets) > PORTS_MAX:
+            raise Unsupported(f"{len(site.sockets)} ports: DPDK as Debian builds it has at most {PORTS_MAX} "
+                              "(RTE_MAX_ETHPORTS)")
         # no lcore for control: EAL's own threads stay on the CPUs that the process was started on
         lcores = ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch))
         argv = [_binary(site.prefix), "--dpdk", "--lcores", lcores, "--in-memory", "--single-file-segments", "--no-pci",
                 "--no-telemetry", "-m", str(MEMORY_MIB), "--file-prefix", site.file_prefix]
+        client = int(not site.makes_sockets)
         for index, path in enumerate(site.sockets):
-            argv += ["--vdev", f"net_vhost{index},iface={path},client=1,queues={site.queues}"]
+            argv += ["--vdev", f"net_vhost{index},iface={path},client={client},queues={site.queues}"]
         config = site.path("patch.click")
         return [File(config, configuration(site)),
                 Spawn("fastclick", (*argv, "--", config), env=(("RUNTIME_DIRECTORY", site.folder),),
@@ -59,6 +65,9 @@ class FastClick:
                  for handler, what in (("rx", "count"), ("tx", "count"), ("tx", "dropped"))]
         counts = iter(read_handlers(_control(site), asked))
         return [PortCounters(port.name, next(counts), next(counts), next(counts)) for port in site.topology.ports]
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None     # it counts calls of elements, not cycles, as it is usually built
 
 
 def configuration(site: Site) -> str:

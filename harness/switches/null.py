@@ -5,6 +5,7 @@ the generator's ceiling, and a run that needs neither root nor hugepages.
 
 from collections.abc import Mapping
 
+from harness.cost import Cycles
 from harness.errors import Unsupported
 from harness.schema import Field
 from harness.switches.base import Check, Output, PortCounters, Site, Step
@@ -29,3 +30,6 @@ class Null:
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return []
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: BSD-3-Clause
--- A patch panel of vhost-user apps, run by `snabb snsh`. In front of it snabb.py writes sockets, ways, ready, busywait.
+-- A patch panel of vhost-user apps, run by `snabb snsh`. In front of it snabb.py writes what it uses.
 -- Needs Snabb 2024.08 or one with the same names in core.memory, apps.vhost.vhost_user and lib.virtio.net_device.
 
 io.stdout:setvbuf("line")
@@ -53,9 +53,7 @@ function VhostUser:get_vring_base (msg)
 end
 
 -- Without VIRTIO_F_VERSION_1, which Snabb does not offer, a driver need not acknowledge features (virtio 1.1, 3.1.1 and
--- 3.1.2), and DPDK's virtio-user does not. These are the ones that both ends have, and QEMU sets its own.
-local FEATURES = 0x18008000     -- VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_ANY_LAYOUT, VIRTIO_RING_F_INDIRECT_DESC
-
+-- 3.1.2), and DPDK's virtio-user does not. `features` are the ones that both ends have, and QEMU sets its own.
 local c = config.new()
 for i, socket in ipairs(sockets) do
    config.app(c, "port" .. i - 1, VhostUser, {socket_path = socket, is_server = false})
@@ -65,7 +63,7 @@ for _, way in ipairs(ways) do
 end
 app.configure(c)
 for i = 1, #sockets do
-   app.app_table["port" .. i - 1].dev:set_features(FEATURES)
+   app.app_table["port" .. i - 1].dev:set_features(features)
 end
 
 local function tell_when_connected ()

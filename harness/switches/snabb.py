@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
 from harness.schema import Field
 from harness.switches.base import (Await, Check, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself,
@@ -19,6 +20,8 @@ from harness.switches.base import (Await, Check, File, Output, PortCounters, Sit
 
 SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 PACKET_MAX_BYTES = 10240        # core/packet.lua: max_payload
+MERGEABLE = 1 << 15             # VIRTIO_NET_F_MRG_RXBUF
+FEATURES = MERGEABLE | 1 << 27 | 1 << 28    # and VIRTIO_F_ANY_LAYOUT, VIRTIO_RING_F_INDIRECT_DESC
 
 
 class Snabb:
@@ -44,6 +47,10 @@ class Snabb:
             raise Unsupported(f"a Snabb process is one core, and the testbed gives {len(site.cores.switch)}")
         if site.queues > 1:
             raise Unsupported("Snabb's vhost-user serves one queue pair of a process")
+        if site.makes_sockets:
+            raise Unsupported("Snabb as the server of its sockets waits for the peer of one before it makes the next")
+        if site.virtio.rings == "packed":
+            raise Unsupported("Snabb knows split rings only")
         if site.frame_max_bytes > PACKET_MAX_BYTES:
             raise Unsupported(f"a Snabb packet holds {PACKET_MAX_BYTES} bytes, fewer than frames of "
                               f"{site.frame_max_bytes} bytes")
@@ -64,6 +71,9 @@ class Snabb:
         return [PortCounters(port.name, links[i]["txpackets"] + links[i]["txdrop"], links[other[i]]["rxpackets"],
                              links[other[i]]["txdrop"]) for i, port in enumerate(site.topology.ports)]
 
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None     # it counts packets and breaths, not cycles
+
 
 def _binary(prefix: str) -> str:
     return f"{prefix}/bin/snabb"
@@ -82,8 +92,10 @@ def _script(site: Site) -> str:
     """The script, behind what it is to join. Paths and numbers need no quoting beyond Lua's long brackets."""
     sockets = ", ".join(f"[[{socket}]]" for socket in site.sockets)
     ways = ", ".join(f"{{{a}, {b}}}" for a, b in _ways(site))
+    features = FEATURES if site.virtio.mergeable else FEATURES - MERGEABLE
     return (f"local sockets = {{{sockets}}}\nlocal ways = {{{ways}}}     -- of ports, counted from 0\n"
-            f"local ready = [[{_ready(site)}]]\nlocal busywait = {str(site.options['busywait']).lower()}\n\n{SCRIPT}")
+            f"local ready = [[{_ready(site)}]]\nlocal busywait = {str(site.options['busywait']).lower()}\n"
+            f"local features = {features:#x}\n\n{SCRIPT}")
 
 
 def _link(site: Site, tx: int, rx: int) -> dict[str, int]:

@@ -8,10 +8,12 @@ It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topolo
 import shutil
 
 from harness import telemetry
-from harness.errors import CellFailed
+from harness.cost import Cycles
+from harness.errors import CellFailed, Unsupported
 from harness.schema import Field
 from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
 
+PORTS_MAX = 32
 HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
 
 
@@ -32,12 +34,16 @@ class Testpmd:
         return Check(version.partition("'")[0], "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
+        if len(site.sockets) > PORTS_MAX:
+            raise Unsupported(f"{len(site.sockets)} ports: DPDK as Debian builds it has at most {PORTS_MAX} "
+                              "(RTE_MAX_ETHPORTS)")
         cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
         argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
                 "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
         for index, socket in enumerate(site.sockets):
-            # client: our peers own the sockets, as for every switch
-            argv += ["--vdev", f"net_vhost{index},iface={socket},client=1,queues={site.queues}"]
+            # client: our peers own the sockets, as for every switch, unless the scenario says otherwise
+            client = int(not site.makes_sockets)
+            argv += ["--vdev", f"net_vhost{index},iface={socket},client={client},queues={site.queues}"]
         argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
                  "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
                  *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]
@@ -50,6 +56,9 @@ class Testpmd:
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return [self._port(site, index) for index in range(len(site.topology.ports))]
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None     # it counts them if told to (record-core-cycles), but tells them at its prompt only
 
     def _port(self, site: Site, index: int) -> PortCounters:
         socket = site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2")

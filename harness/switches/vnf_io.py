@@ -6,6 +6,7 @@ it forwards is the most that the generator can be seen to do on such ports (cali
 from collections.abc import Mapping
 
 from harness import programs
+from harness.cost import Cycles
 from harness.schema import Field
 from harness.switches.base import Await, Check, Output, PortCounters, Site, Spawn, Step
 
@@ -34,3 +35,6 @@ class VnfIo:
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return []
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None

@@ -2,8 +2,9 @@
 """vpp: VPP with its native vhost-user ports (the vhost plugin, and no other), joined by l2 xconnects, as a private
 instance: sockets, memory files and API segment are the run's own, so that a system's VPP is never touched.
 
-In its ports VPP is the client. It tries to connect when one is made, and again after 3 s: so a port is made when its
-peer's socket is there. They are called VirtualEthernet0/0/0, /1, ... in the order in which they are made.
+In its ports VPP is the client, unless the scenario says otherwise. It tries to connect when one is made, and again
+after 3 s: so a port is made when its peer's socket is there. They are called VirtualEthernet0/0/0, /1, ... in the order
+in which they are made.
 """
 
 import glob
@@ -11,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from harness.cost import Cycles
 from harness.errors import CellFailed
 from harness.schema import Field
 from harness.switches.base import (Await, Check, Command, File, Output, PortCounters, Site, Spawn, Step,
@@ -50,9 +52,11 @@ class Vpp:
     def wire(self, site: Site) -> list[Step]:
         steps: list[Step] = []
         for index, socket in enumerate(site.sockets):
-            steps += [Await(socket),
-                      _vppctl(site, f"create vhost-user socket {socket}", says=_port(index)),
-                      _vppctl(site, f"set interface state {_port(index)} up")]
+            mine = " server" if site.makes_sockets else ""
+            packed = " packed" if site.virtio.rings == "packed" else ""
+            made = _vppctl(site, f"create vhost-user socket {socket}{mine}{packed}", says=_port(index))
+            steps += [made, Await(socket)] if mine else [Await(socket), made]
+            steps += [_vppctl(site, f"set interface state {_port(index)} up")]
         for a, b in site.topology.wires:
             steps += [_vppctl(site, f"set interface l2 xconnect {_port(tx)} {_port(rx)}")
                       for tx, rx in ((a, b), (b, a))]
@@ -62,6 +66,9 @@ class Vpp:
         text = output((_tool(site.prefix, "vpp_get_stats"), "socket-name", _statistics(site), "dump",
                        "^/if/names$", *(f"^/if/{name}$" for name in COUNTERS)))
         return parse_counters(text, [port.name for port in site.topology.ports])
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None     # the clocks of its nodes hold those of polling in vain (show runtime)
 
 
 def configuration(site: Site) -> str:

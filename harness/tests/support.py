@@ -77,11 +77,12 @@ def direction(sent: int, received: int, *, intended: int | None = None, full: in
 def made(directions: Sequence[Direction], *, phase: str = "rplus", rate_pps: float | None = None,
          duration_s: float = 1.0,
          missed_count: int = 0, clock_error_ppm: float = 0.0, drained: bool = True,
-         cell_flags: Sequence[str] = (), loops: Sequence[Mapping[str, Any]] = (), interval_s: float = 0) -> Trial:
+         cell_flags: Sequence[str] = (), loops: Sequence[Mapping[str, Any]] = (), interval_s: float = 0,
+         skew_s: float | None = None) -> Trial:
     """A trial of these directions, with nothing amiss unless said."""
     return make(Request(phase, rate_pps, duration_s), "2000-01-01T00:00:00.000+00:00", duration_s, directions,
                 missed={"imissed": missed_count}, clock_error_ppm=clock_error_ppm, drained=drained,
-                cell_flags=cell_flags, loops=loops, interval_s=interval_s)
+                cell_flags=cell_flags, loops=loops, interval_s=interval_s, skew_s=skew_s)
 
 
 def eventually(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:

@@ -118,6 +118,105 @@ def test_run_json_holds_what_it_takes_to_repeat(tmp_path: Path, runtime: Path) -
     assert found["python"] and found["host"]
 
 
+def test_a_rerun_is_quiet_and_takes_another_version_of_one_switch(tmp_path: Path, simulated: dict[str, float],
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    first = measured(tmp_path, "--switch", "mine=testpmd", "--switch", "other=testpmd")
+    capsys.readouterr()
+    assert cli.main(["rerun", str(first), "--quiet", "--json", "--switch", "mine=testpmd@/opt"]) == 0
+    out, err = capsys.readouterr()
+    [row] = json.loads(out)["rows"]
+    assert row["switch_a"] == row["switch_b"] == "mine" and row["verdict"] == "equivalent" and "[1/" not in err
+    [new] = {p.name for p in (tmp_path / "out").iterdir()} - {first.name}
+    assert row["run_b"] == new
+    assert cli.main(["rerun", str(first), "--switch", "nobody=testpmd"]) == 2
+    assert "no switch of this name" in capsys.readouterr().err
+
+
+# ---- recordings ----------------------------------------------------------------------------------------------------
+
+REPLAYING = SCENARIO.replace("blocks = 8", "blocks = 6").replace(
+    'trials = 1\n', 'trials = 1\nkind = "fixed"\nrate_pps = 1e6\n')
+
+
+def replaying(tmp_path: Path, content: str = "frames") -> Path:
+    """A run that replays a file which lies beside the folder of its scenario."""
+    write(tmp_path / "data" / "a.pcap", content)
+    text = REPLAYING + '[traffic.replay]\nfile = "../data/a.pcap"\ntiming = "rate"\n'
+    file = write(tmp_path / "scenarios" / "r.toml", text)
+    assert cli.main(["run", str(file), "--out", str(tmp_path / "out")]) == 0
+    return max((tmp_path / "out").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+
+
+def unpacked(archive: Path, into: Path) -> Path:
+    """The one folder of an archive, of which nothing lies elsewhere."""
+    with tarfile.open(archive) as opened:
+        names = opened.getnames()
+        assert all(m.isfile() for m in opened.getmembers())
+        assert not any(n.startswith("/") or ".." in Path(n).parts for n in names) and len(set(names)) == len(names)
+        opened.extractall(into)
+    [top] = into.iterdir()
+    return top
+
+
+def test_a_bundle_holds_what_was_replayed_and_measures_again_elsewhere(tmp_path: Path, simulated: dict[str, float],
+                                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    folder = replaying(tmp_path)
+    [(name, said)] = json.loads((folder / "run.json").read_text())["replayed"].items()
+    assert Path(name).name == "a.pcap" and said["size_bytes"] == 6
+    assert cli.main(["bundle", str(folder), "--out", str(tmp_path / "b.tar.gz")]) == 0
+    top = unpacked(tmp_path / "b.tar.gz", tmp_path / "elsewhere")
+    assert (top / "data" / "replayed" / said["sha256"]).read_text() == "frames"
+    for gone in ("data", "scenarios", "out"):
+        shutil.rmtree(tmp_path / gone)
+    capsys.readouterr()
+    assert cli.main(["rerun", str(top / "data"), "--out", str(tmp_path / "new")]) == 0
+    assert "equivalent" in capsys.readouterr().out
+    (top / "data" / "replayed" / said["sha256"]).write_text("others")
+    assert cli.main(["rerun", str(top / "data"), "--out", str(tmp_path / "new")]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_another_file_under_the_same_name_is_neither_packed_nor_replayed(tmp_path: Path, simulated: dict[str, float],
+                                                                         capsys: pytest.CaptureFixture[str],
+                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = replaying(tmp_path)
+    write(tmp_path / "data" / "a.pcap", "others")
+    assert cli.main(["bundle", str(folder), "--out", str(tmp_path / "b.tar.gz")]) == 0
+    assert "another one than it was: not packed" in capsys.readouterr().err
+    assert not list(unpacked(tmp_path / "b.tar.gz", tmp_path / "x").glob("data/replayed/*"))
+    for command in (["rerun", str(folder)], ["run", "--resume", str(folder)]):
+        assert cli.main(command) == 2, command
+        assert "a.pcap" in (err := capsys.readouterr().err) or "plan is another one" in err
+    write(tmp_path / "data" / "a.pcap", "frames")
+    monkeypatch.setattr(bundle, "REPLAYED_MAX_BYTES", 5)
+    assert cli.main(["bundle", str(folder), "--out", str(tmp_path / "b.tar.gz")]) == 0
+    assert "not packed; give it along" in capsys.readouterr().err
+
+
+def test_a_hostile_bundle_stays_in_its_folder(tmp_path: Path, simulated: dict[str, float],
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    """Names in run.json that lead out of the folder, links, a recording that is a file of this machine."""
+    folder = replaying(tmp_path)
+    secret = write(tmp_path / "secret", "secret")
+    about = json.loads((folder / "run.json").read_text())
+    about["sources"] |= {"../../../../../../../../../../../../../up.toml": "x", "/abs.toml": "y", "a\nb\\c": "z"}
+    about |= {"run_id": "../../../evil", "name": "../../evil", "replayed": {
+        "../../../../../../../../../../../../../../../x": {"path": str(secret), "sha256": "0" * 64},
+        str(secret): {"path": str(secret), "sha256": "../../../secret"}, "y": 7}}
+    (folder / "run.json").write_text(json.dumps(about))
+    (folder / "logs" / "link").symlink_to(secret)
+    (folder / "logs" / "links").symlink_to(tmp_path / "data")
+    before = sorted(p for p in tmp_path.rglob("*") if folder not in p.parents)
+    assert cli.main(["bundle", str(folder), "--out", str(tmp_path / "b.tar.gz")]) == 0
+    top = unpacked(tmp_path / "b.tar.gz", tmp_path / "inside")
+    assert not any(p.is_file() and p.read_bytes() in (b"secret", b"frames") for p in top.rglob("*"))
+    capsys.readouterr()
+    assert cli.main(["rerun", str(top / "data"), "--out", str(tmp_path / "new")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    after = sorted(p for p in tmp_path.rglob("*") if folder not in p.parents and (tmp_path / "inside") not in p.parents)
+    assert set(after) - set(before) <= {tmp_path / "b.tar.gz", tmp_path / "inside", tmp_path / "new"}
+
+
 # ---- bundle --------------------------------------------------------------------------------------------------------
 
 @needs_gnuplot
@@ -277,3 +376,47 @@ def test_versions_of_a_repository_are_its_commits_in_order(tmp_path: Path) -> No
     for good, bad in ((commits[3], commits[1]), (commits[1], commits[1]), ("nonsense", commits[1])):
         with pytest.raises(BadInput, match="--repo"):
             bisect.versions_between(tmp_path, None, good, bad)
+
+
+@needs_git
+@pytest.mark.parametrize("broken, noisy_at, said, code", [
+    (4, None, "first bad version: {6}", 0), (6, None, "one of 2", 4), (None, None, "first bad version: {6}", 0),
+    (None, 3, "first bad version: {6}", 0)],
+    ids=["cannot be built", "the first bad one cannot be built", "sound", "one cannot be told"])
+def test_bisect_of_a_repository_from_end_to_end(broken: int | None, noisy_at: int | None, said: str, code: int,
+                                                tmp_path: Path, simulated: dict[str, float],
+                                                monkeypatch: pytest.MonkeyPatch,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten commits, of which the seventh made it 8 % slower; `make` of one fails; one is as noisy as to tell nothing."""
+    repo = tmp_path / "repo"
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(repo), "-c", "user.name=x", "-c", "user.email=x@example.org", *words],
+                              check=True, capture_output=True, text=True).stdout.strip()
+    repo.mkdir()
+    git("init", "-q")
+    commits = []
+    for i in range(10):
+        write(repo / "README", f"a switch, {i}")
+        write(repo / "speed", f"{5e6 if i < 6 else 4.6e6} {i == noisy_at}")
+        write(repo / "Makefile", f"all:\n\t{'false' if i == broken else 'cp speed built'}\n")
+        git("add", "-A")
+        git("commit", "-q", "-m", str(i))
+        commits.append(git("rev-parse", "HEAD"))
+    build = executable(tmp_path / "build", '#!/bin/sh\nset -e\ngit checkout -q "$1"\nmake -s || exit 125\n')
+    before, r = run.run, seeded()
+
+    def built(*arguments: Any, **named: Any) -> Any:
+        speed, is_noisy = (repo / "built").read_text().split()
+
+        @contextmanager
+        def up(cell: Cell, setup: object, logs: Path) -> Iterator[SimulatedTestbed]:
+            factor = r.choice([0.4, 2.5]) if is_noisy == "True" else r.uniform(0.999, 1.001)
+            yield SimulatedTestbed(cell, 5e6 if cell.scenario == "anchor" else float(speed) * factor)
+        return before.func(*arguments, **named, up=up)      # type: ignore[attr-defined]
+    monkeypatch.setattr(run, "run", built)
+    file = write(tmp_path / "s.toml", SCENARIO)
+    assert cli.main(["bisect", str(file), "--good", commits[0], "--bad", commits[9], "--repo", str(repo), "--command",
+                     f"{build} {{}}", "--blocks", "8", "--out", str(tmp_path / "out")]) == code
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert (said.replace("{6}", commits[6]) if "{6}" in said else said) in last, last

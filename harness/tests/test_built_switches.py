@@ -28,6 +28,7 @@ from harness.switches.snabb import Snabb
 from harness.switches.vpp import Vpp
 from harness.tests.support import FOLDER, cells_of_text, executable, processes_of, setup_of, vswbench, write
 from harness.topology import Topology, build
+from harness.virtio import Virtio
 
 BUILT = (Vpp(), FastClick(), Snabb())
 every_built = pytest.mark.parametrize("driver", BUILT, ids=lambda d: d.name)
@@ -39,6 +40,8 @@ def site_of(topology: Topology, folder: str = FOLDER, *, switch_cpus: int = 1, *
     sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
     cores = assign(range(8), switch_cpus, ["generator"])
     options = {key: field.default for driver in BUILT for key, field in driver.options.items()}
+    if "queues" in more:
+        more["virtio"] = Virtio(queues=more.pop("queues"))
     return replace(Site(f"{folder}/switch", sockets, topology, cores, "/opt/switch", 512, "vsw-0-switch",
                         options=options), **more)
 
@@ -366,7 +369,9 @@ def test_snabb_joins_both_ends_of_every_wire() -> None:
 
 
 @pytest.mark.parametrize("site, word", [(site_of(P2P, switch_cpus=2), "core"), (site_of(P2P, queues=2), "queue"),
-                                        (site_of(P2P, frame_max_bytes=12000), "12000")])
+                                        (site_of(P2P, frame_max_bytes=12000), "12000"),
+                                        (site_of(P2P, virtio=Virtio(sockets="switch")), "server"),
+                                        (site_of(P2P, virtio=Virtio(rings="packed")), "split")])
 def test_what_snabb_cannot_do_is_known_before_it_starts(site: Site, word: str) -> None:
     with pytest.raises(Unsupported, match=word):
         Snabb().launch(site)
@@ -404,6 +409,19 @@ def test_a_snabb_that_counts_something_else_fails_the_cell(trouble: str, tmp_pat
             (shm / "4712" / "links" / "port0.tx -> port1.rx").mkdir(parents=True)
     with pytest.raises(CellFailed, match="Snabb"):
         Snabb().counters(site, lambda argv: "")
+
+
+def test_snabb_takes_the_features_that_its_peer_has() -> None:
+    merged, unmerged = (text_of(Snabb().launch(site_of(P2P, virtio=Virtio(mergeable=m)))) for m in (True, False))
+    assert "local features = 0x18008000\n" in merged and "local features = 0x18000000\n" in unmerged
+
+
+@pytest.mark.parametrize("driver", [Vpp(), FastClick()], ids=lambda d: d.name)
+def test_who_can_is_the_server_of_its_sockets_where_a_scenario_asks_for_it(driver: Any) -> None:
+    site = site_of(P2P, virtio=Virtio(sockets="switch"))
+    words = repr([*driver.launch(site), *driver.wire(site)])
+    assert words.count("'server'") == (2 if driver.name == "vpp" else 0)
+    assert ("client=1" in words, "client=0" in words) == (False, driver.name == "fastclick")
 
 
 # ---- for real ------------------------------------------------------------------------------------------------------

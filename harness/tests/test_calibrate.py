@@ -27,7 +27,7 @@ def say(**message):
     print(json.dumps(message), flush=True)
 for path in re.findall(r"path=([^,]+)", " ".join(sys.argv)):
     open(path, "w").close()
-say(event="ready")
+say(event="ready", tsc_hz=2e9)
 for line in sys.stdin:
     q = json.loads(line)
     if q["cmd"] == "ports":
@@ -199,6 +199,7 @@ def test_a_rate_near_the_ceiling_is_a_lower_bound_and_any_other_is_not(tmp_path:
     assert marks(found, p2p, None, tmp_path) == marks(None, p2p, 10e6, tmp_path) == no
     assert marks(found, p2p + "frame_bytes = 512", 5e6, tmp_path) == no     # nearer to 64
     assert marks(found, p2p + "frame_bytes = 1518", 5e6, tmp_path) == yes
+    assert marks(found, p2p + 'direction = "reverse"', 10e6, tmp_path) == marks(found, p2p, 10e6, tmp_path)
     assert marks(found, p2p + 'direction = "two-way"', 10e6, tmp_path) == no
     assert marks(found, p2p + 'direction = "two-way"', 20e6, tmp_path) == yes
     assert marks(found, 'topology = "p2v"\nguest = "process"', 10e6, tmp_path) == no

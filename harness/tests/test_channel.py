@@ -149,6 +149,42 @@ def test_two_pipes_do_as_well_as_a_socket() -> None:
         os.close(fd)
 
 
+def test_one_request_goes_to_all_before_any_has_answered() -> None:
+    """The first peer answers only once the second has been asked, and the second is the first to answer."""
+    ends = [Ends(), Ends()]
+    second_was_asked = threading.Event()
+
+    def first(connection: socket.socket) -> None:
+        asked = json.loads(connection.recv(4096))
+        assert second_was_asked.wait(5)
+        time.sleep(0.1)
+        connection.sendall(line(id=asked["id"], ok=True))
+
+    def second(connection: socket.socket) -> None:
+        asked = json.loads(connection.recv(4096))
+        connection.sendall(line(id=asked["id"], ok=True))
+        second_was_asked.set()
+    for one, peer in zip(ends, (first, second)):
+        one.plays(peer)
+    at = channel.together([one.channel for one in ends], "send", 10)
+    assert 0.05 < at[0] - at[1] < 5
+    for one in ends:
+        one.close()
+
+
+def test_of_several_the_one_that_hangs_and_the_one_that_dies_are_named(ends: Ends) -> None:
+    other = Ends()
+    other.channel.who = "guest2"
+    other.plays(answers(lambda q: line(id=q["id"], ok=True)))
+    both = [other.channel, ends.channel]
+    said = failure(lambda: channel.together(both, "send", 0.3), within_s=2)     # type: ignore[arg-type,return-value]
+    assert "guest1 hangs" in said and "'send'" in said and "0.3 s" in said
+    ends.dead = "guest1 ended with SIGSEGV"
+    assert "SIGSEGV" in failure(lambda: channel.together([ends.channel], "send", 0.3), within_s=2)  # type: ignore
+    other.theirs.shutdown(socket.SHUT_RDWR)
+    other.close()
+
+
 # ---- peers that misbehave ------------------------------------------------------------------------------------------
 
 def test_a_refusal_is_an_error_with_the_reason(ends: Ends) -> None:

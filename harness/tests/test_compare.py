@@ -333,3 +333,33 @@ def test_runs_without_blocks_are_inconclusive_with_the_reason(tmp_path: Path,
 def test_the_sides_may_not_be_mixed_up() -> None:
     with pytest.raises(BadInput, match="give A and B"):
         sides.sides([])
+
+
+# ---- the width of a search -----------------------------------------------------------------------------------------
+
+def test_a_margin_is_never_narrower_than_the_search() -> None:
+    """Bounds that lie on a grid of 5 % cannot tell 3 % from nothing."""
+    def found(goal: str, number: float) -> dict[int, Value]:
+        return {b: Value("ndr_pps", b, number, None, None, "pps", 3, "ok", (), goal=goal) for b in range(1, 15)}
+    coarse, fine = "loss_ratio=0.0;width_ratio=0.05", "loss_ratio=0.0;width_ratio=0.005"
+    for goal, verdict_, margin in ((coarse, EQUIVALENT, 0.05), (fine, SLOWER, verdict.MARGIN)):
+        row = one(found(fine, 100.0), found(goal, 97.0), metric="ndr_pps")
+        assert (row.verdict, row.margin) == (verdict_, margin)
+    steps = one(found("step_pps=10;max_pps=200", 100.0), found("step_pps=10;max_pps=200", 95.0), metric="ndr_pps")
+    assert (steps.verdict, steps.margin) == (EQUIVALENT, pytest.approx(10 / 95))
+    for nonsense in ("width_ratio=7", "width_ratio=-1", "width_ratio=nan", "width_ratio", "step_pps=1e9"):
+        assert one(found(nonsense, 100.0), found(nonsense, 97.0), metric="ndr_pps").margin == verdict.MARGIN
+
+
+def test_a_raised_margin_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    r = seeded()
+    run = made_run(tmp_path / "r", {"old": noisy(r, 1), "new": noisy(r, 0.97)})
+    rows = list(csv.DictReader(io.StringIO((run / "results.csv").read_text())))
+    with (run / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows({**row, "goal": "loss_ratio=0.0;width_ratio=0.05"} for row in rows)
+    assert compare(run, "--csv", tmp_path / "c.csv") == 0
+    assert "margin raised to 5 %: the width of the search" in capsys.readouterr().out
+    [line] = csv.DictReader(io.StringIO((tmp_path / "c.csv").read_text()))
+    assert (line["verdict"], line["margin"]) == ("equivalent", "0.05")

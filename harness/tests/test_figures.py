@@ -170,11 +170,13 @@ def test_panel_order_and_titles():
     c = chart(record(topology="loopback", guest="process", chain_length="10"),
               record(topology="loopback", guest="process", chain_length="2"),
               record(topology="v2v", guest="qemu", chain_length="2", accel="kvm"),
+              record(topology="v2v-latency", guest="qemu", chain_length="0"), record(topology="p2p", direction="reverse"),
               record(topology="p2p", direction="two-way"), record(topology="p2p"), record(topology="mesh"))
     assert [(p.title, p.subtitle) for p in c.panels] == [
-        ("(a) p2p", "one-way, no guest"), ("(b) p2p", "two-way, no guest"), ("(c) v2v", "one-way, QEMU (KVM)"),
-        ("(d) loopback, 2 nfs", "one-way, process guest"), ("(e) loopback, 10 nfs", "one-way, process guest"),
-        ("(f) mesh", "one-way, no guest")]
+        ("(a) p2p", "one-way, no guest"), ("(b) p2p", "reverse, no guest"), ("(c) p2p", "two-way, no guest"),
+        ("(d) v2v", "one-way, QEMU (KVM)"), ("(e) loopback, 2 nfs", "one-way, process guest"),
+        ("(f) loopback, 10 nfs", "one-way, process guest"), ("(g) v2v-latency", "round trip, QEMU guest"),
+        ("(h) mesh", "one-way, no guest")]
 
 
 def test_every_switch_has_a_place_in_every_group():

@@ -43,10 +43,15 @@ port_kind = ["vhost-user", "ring"]
 """
 TWO_WAY = """
 [matrix]
-topology = ["p2p", "loopback"]
-direction = ["one-way", "two-way"]
+topology = ["p2p", "p2v", "v2v", "loopback"]
+direction = ["one-way", "reverse", "two-way"]
 guest = ["process", "qemu"]
 chain_length = [1, 3]
+"""
+ROUND_TRIPS = """
+[matrix]
+topology = ["p2v-latency", "v2v-latency"]
+guest = ["process", "qemu"]
 """
 EVERY_SWITCH = [d.name for d in SWITCHES] + ["ovs-old=ovs-dpdk@/opt/ovs-old", "testpmd-new=testpmd@/opt/dpdk-new"]
 
@@ -58,6 +63,9 @@ POINTS = {
     "p2v-process": 'topology = "p2v"\nguest = "process"',
     "p2v-qemu": 'topology = "p2v"\nguest = "qemu"',
     "v2v": 'topology = "v2v"\nguest = "process"',
+    "v2v-two-way": 'topology = "v2v"\nguest = "qemu"\ndirection = "two-way"',
+    "p2v-reverse": 'topology = "p2v"\nguest = "process"\ndirection = "reverse"',
+    "v2v-latency": 'topology = "v2v-latency"\nguest = "qemu"',
     "loopback-process": 'topology = "loopback"\nguest = "process"\nchain_length = 2\nnf = "macswap"',
     "loopback-qemu": 'topology = "loopback"\nguest = "qemu"\nframe_bytes = 1024',
     "p2p-rings": 'topology = "p2p"\nport_kind = "ring"',
@@ -99,10 +107,10 @@ def all_but_the_switch(cell: Cell) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("cpus", [(0,), (0, 1), (2, 5, 7), tuple(range(16))], ids=lambda c: f"{len(c)} CPUs")
-@pytest.mark.parametrize("source", ["quick", "large", "two-way"])
+@pytest.mark.parametrize("source", ["quick", "large", "two-way", "round trips"])
 def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, ...], tmp_path: Path) -> None:
     """The law of fairness: guests, generator, cores, frames and search are the same for every switch."""
-    text = {"large": LARGE, "two-way": TWO_WAY}.get(source)
+    text = {"large": LARGE, "two-way": TWO_WAY, "round trips": ROUND_TRIPS}.get(source)
     cells = (cells_of_text(tmp_path, text, cpus=cpus, switches=EVERY_SWITCH) if text
              else cells_of(QUICK, cpus=cpus, switches=EVERY_SWITCH))
     compared = 0
@@ -193,10 +201,9 @@ def test_planning_touches_nothing_and_gives_the_same_every_time(tmp_path: Path,
 # ---- topologies ----------------------------------------------------------------------------------------------------
 
 def every_topology() -> list[topology.Topology]:
-    two = ("one-way", "two-way")
-    return [*(topology.build("p2p", 0, d) for d in two), topology.build("p2v", 0, "one-way"),
-            topology.build("v2v", 0, "one-way"),
-            *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in two)]
+    return [*(topology.build(name, 0, d) for name in ("p2p", "p2v", "v2v") for d in topology.DIRECTIONS),
+            *(topology.build(name, 0, "one-way") for name in topology.ROUND_TRIPS),
+            *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in topology.DIRECTIONS)]
 
 
 def test_wires_join_every_port_exactly_once() -> None:
@@ -221,7 +228,8 @@ def test_every_peer_holds_ports_counted_from_0() -> None:
 
 
 def way(topo: topology.Topology, start: tuple[str, int]) -> list[tuple[str, int]]:
-    """Where a frame comes out, hop by hop, when vnfs forward between their two ports and everybody else keeps it."""
+    """Where a frame comes out, hop by hop, when vnfs forward between their two ports, or back out of the only one they
+    have, and everybody else keeps it."""
     ends = {(p.peer, p.peer_port): i for i, p in enumerate(topo.ports)}
     other = {**dict(topo.wires), **{b: a for a, b in topo.wires}}
     vnfs = {g.name for g in topo.guests if g.role == "vnf"}
@@ -231,7 +239,7 @@ def way(topo: topology.Topology, start: tuple[str, int]) -> list[tuple[str, int]
         hops.append((port.peer, port.peer_port))
         if port.peer not in vnfs:
             return hops
-        at = (port.peer, 1 - port.peer_port)
+        at = (port.peer, 1 - port.peer_port if len(topo.ports_of(port.peer)) == 2 else port.peer_port)
 
 
 def test_a_frame_that_follows_the_wires_comes_out_where_the_flow_says() -> None:
@@ -239,7 +247,8 @@ def test_a_frame_that_follows_the_wires_comes_out_where_the_flow_says() -> None:
         for flow in topo.flows:
             hops = way(topo, flow.tx)
             assert hops[-1] == flow.rx
-            assert len(hops) == topo.chain_length + 1
+            assert len(hops) == topo.chain_length + 1 + topo.reflects
+            assert flow.via in (None, hops[0])
 
 
 def test_the_chain_is_crossed_in_order_and_backwards_the_other_way() -> None:
@@ -250,14 +259,30 @@ def test_the_chain_is_crossed_in_order_and_backwards_the_other_way() -> None:
 
 
 def test_guests_run_what_their_topology_needs() -> None:
-    roles = {t.name: [g.role for g in t.guests] for t in every_topology() if t.chain_length < 3}
-    assert roles == {"p2p": [], "p2v": ["meter"], "v2v": ["pktgen", "meter"], "loopback": ["vnf", "vnf"]}
+    def roles(name: str, direction: str = "one-way", chain_length: int = 0) -> list[str]:
+        return [g.role for g in topology.build(name, chain_length, direction).guests]
+
+    assert roles("p2p") == [] and roles("loopback", "two-way", 2) == ["vnf", "vnf"]
+    assert roles("p2v") == ["meter"] and roles("p2v", "reverse") == roles("p2v", "two-way") == ["pktgen"]
+    assert roles("v2v") == ["pktgen", "meter"] and roles("v2v", "reverse") == ["meter", "pktgen"]
+    assert roles("v2v", "two-way") == ["pktgen", "pktgen"]
+    assert roles("p2v-latency") == ["vnf"] and roles("v2v-latency") == ["pktgen", "vnf"]
 
 
-def test_two_way_where_it_has_no_meaning_is_refused() -> None:
-    for name in ("p2v", "v2v"):
-        with pytest.raises(BadInput, match="one-way"):
-            topology.build(name, 0, "two-way")
+def test_the_direction_changes_the_traffic_and_never_the_wires() -> None:
+    for name in ("p2p", "p2v", "v2v", "loopback"):
+        length = 2 if name == "loopback" else 0
+        there, back, both = (topology.build(name, length, d) for d in ("one-way", "reverse", "two-way"))
+        assert (there.ports, there.wires) == (back.ports, back.wires) == (both.ports, both.wires)
+        assert both.flows == there.flows + back.flows
+        assert [(f.tx, f.rx) for f in back.flows] == [(f.rx, f.tx) for f in there.flows]
+
+
+def test_a_round_trip_has_no_other_direction() -> None:
+    for name in topology.ROUND_TRIPS:
+        for direction in ("reverse", "two-way"):
+            with pytest.raises(BadInput, match=f"'direction' is \"{direction}\".*{name}.*\"one-way\""):
+                topology.build(name, 0, direction)
 
 
 # ---- sockets, names and what they must fit -------------------------------------------------------------------------
@@ -276,7 +301,7 @@ def strings_of(value: Any) -> Iterator[str]:
 
 def test_every_socket_path_fits_a_unix_socket(tmp_path: Path) -> None:
     folder = FOLDER.replace("c1", "c99999")
-    chain = '[matrix]\ntopology = "loopback"\nguest = ["process", "qemu"]\nchain_length = 16'
+    chain = '[matrix]\ntopology = "loopback"\nguest = ["process", "qemu"]\nchain_length = 15'
     seen = 0
     for cell in cells_of_text(tmp_path, chain, switches=["ovs-dpdk", "testpmd"], cpus=range(64)):
         setup = setup_of(cell, folder)
@@ -296,12 +321,12 @@ def test_every_port_of_the_switch_is_made_by_exactly_one_peer(tmp_path: Path) ->
 
 
 def test_every_port_has_a_mac_address_of_its_own_and_no_group_bit(tmp_path: Path) -> None:
-    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "loopback"\nguest = "process"\nchain_length = 16',
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "loopback"\nguest = "process"\nchain_length = 15',
                            cpus=range(40),
                            switches=["testpmd"])
     words = [word for peer in setup_of(cell).peers for word in peer.argv]
     macs = [m for word in words for m in re.findall(r"mac=((?:[0-9a-f]{2}:){5}[0-9a-f]{2})", word)]
-    assert len(macs) == len(set(macs)) == 34
+    assert len(macs) == len(set(macs)) == 32
     assert all(int(m[:2], 16) & 3 == 2 for m in macs)
 
 
@@ -352,12 +377,11 @@ def some(r: Any, values: list[Any]) -> list[Any]:
 def test_keys_that_a_topology_has_no_use_for_yield_no_second_cell(tmp_path: Path) -> None:
     r = seeded()
     for _ in range(60):
-        m = {"topology": some(r, ["p2p", "p2v", "v2v", "loopback"]), "direction": ["one-way"],
+        m = {"topology": some(r, ["p2p", "p2v", "v2v", "loopback"]), "direction": [],
              "guest": some(r, ["none", "process", "qemu"]), "nf": some(r, ["io", "macswap"]),
              "chain_length": some(r, [1, 2, 3]), "frame_bytes": some(r, [64, 128, 1518]), "flows": some(r, [1, 10]),
              "port_kind": some(r, ["vhost-user", "ring"])}
-        if set(m["topology"]) <= {"p2p", "loopback"}:
-            m["direction"] = some(r, ["one-way", "two-way"])
+        m["direction"] = some(r, ["one-way", "reverse", "two-way"])
         if m["guest"] == ["none"] and m["topology"] != ["p2p"]:
             continue
         text = "[matrix]\n" + "".join(f"{key} = {values}\n" for key, values in m.items())
@@ -474,7 +498,7 @@ def test_plan_prints_every_cell_and_starts_nothing(capsys: pytest.CaptureFixture
     monkeypatch.setattr(subprocess, "Popen", None)
     assert cli.main(["plan", str(QUICK)]) == 0
     out = capsys.readouterr().out
-    assert out.count("\n# ") == 32 and "# 32 cells; about" in out
+    assert out.count("\n# ") == 36 and "# 36 cells; about" in out
     for word in ("ovs-vswitchd", "dpdk-testpmd", "qemu-system", "pktgen", "meter", "vnf", "add-flow"):
         assert word in out
 
@@ -482,7 +506,7 @@ def test_plan_prints_every_cell_and_starts_nothing(capsys: pytest.CaptureFixture
 def test_plan_as_json_has_every_cell_and_its_setup(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "--json", str(QUICK), "--switch", "testpmd", "--switch", "null"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert len(rows) == 32
+    assert len(rows) == 36
     for row in rows:
         assert (row["setup"] is None) == bool(row["cell"]["unsupported"]) == (row["cell"]["switch"]["name"] == "null")
 

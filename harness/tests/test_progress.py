@@ -3,6 +3,7 @@
 
 import io
 import random
+import re
 import types
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ at_rplus = 0.5
 
 
 def fake_cells(count: int) -> list[Any]:
-    return [types.SimpleNamespace(unsupported="", switch=types.SimpleNamespace(name="s"), title=f"t{i}", seconds=10.0)
+    return [types.SimpleNamespace(id=f"c{i}", unsupported="", switch=types.SimpleNamespace(name="s"), title=f"t{i}",
+                                  seconds=10.0)
             for i in range(count)]
 
 
@@ -48,13 +50,13 @@ def test_the_live_line_says_cell_phase_load_and_time_left() -> None:
     shown, out, clock = made(is_terminal=True)
     cells = fake_cells(4)
     with shown as say:
-        say.cell(1, cells)
+        say.cell(1, cells, cells[1:])
         say.trial(Request("rplus", None, 1.0))
-        assert say.text() == ("cell 1 of 4, about 40 s left | s: t0 | rplus: as fast as it takes them, 1 s")
+        assert say.text() == ("cell 1 of 4, about 40 s left | rplus: as fast as it takes them, 1 s | s: t0")
         clock.now += 20
-        say.cell(2, cells)
+        say.cell(2, cells, cells[2:])
         say.trial(Request("latency@0.50rplus", 3.1e6, 0.5))
-        assert say.text() == "cell 2 of 4, about 60 s left | s: t1 | latency@0.50rplus: 3.100 Mpps, 0.5 s"
+        assert say.text() == "cell 2 of 4, about 60 s left | latency@0.50rplus: 3.100 Mpps, 0.5 s | s: t1"
         say("a line that stays")
     assert "cell 2 of 4" in out.getvalue() and "a line that stays\n" in out.getvalue()
     assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 1     # the cursor is back
@@ -72,7 +74,7 @@ def test_time_left_is_that_of_the_plan_times_what_cells_took_and_never_negative(
         slow = rng.uniform(0.2, 5)
         first = rng.randrange(1, len(cells) + 1)        # a run that goes on begins somewhere
         for number in range(first, len(cells) + 1):
-            shown.cell(number, cells)
+            shown.cell(number, cells, cells[number:])
             left = sum(c.seconds for c in cells[number - 1:] if not c.unsupported)
             known = any(not c.unsupported for c in cells[first - 1:number - 1])
             assert shown.seconds_left() == pytest.approx(left * (slow if known else 1))
@@ -81,16 +83,43 @@ def test_time_left_is_that_of_the_plan_times_what_cells_took_and_never_negative(
         assert shown.seconds_left() == 0
 
 
+def test_a_cell_takes_as_long_as_it_took_in_other_blocks_or_before_the_run_was_stopped() -> None:
+    shown, _, clock = made()
+    a, b = fake_cells(2)                # planned: 10 s each
+    turns = [a, b, a, b]
+    for seconds in (30.0, 34.0, 500.0):
+        shown.took(a, seconds)
+    shown.cell(2, turns, [a])           # the last b is finished already
+    assert shown.seconds_left() == pytest.approx(10 * 564 / 30 + 34)
+    clock.now += 50
+    shown.cell(3, turns, [b])
+    assert shown.seconds_left() == pytest.approx(34 + 50)
+
+
 @pytest.mark.parametrize("seconds, says", [(0, "5 s"), (42, "40 s"), (100, "2 min"), (3600, "60 min"),
                                            (7500, "2 h 05 min")])
 def test_durations(seconds: float, says: str) -> None:
     assert progress._duration(seconds) == says
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_live_line_is_one_line_and_the_phase_is_in_it(width: int) -> None:
+    out = io.StringIO()
+    shown = Progress(Console(file=out, force_terminal=True, width=width, highlight=False), lambda cell: 10.0)
+    cells = fake_cells(32)
+    cells[2].title = "loopback two-way 5 x macswap 1518 B 100000 flows, qemu guest"
+    with shown as say:
+        say.cell(3, cells, cells[3:])
+        say.trial(Request("rplus", 5.5e6, 1.0))
+    drawn = [line for line in re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", out.getvalue()) if "cell 3 of 32" in line]
+    assert drawn and all(len(line) <= width for line in drawn)
+    assert "rplus" in out.getvalue() and (width < 80 or "rplus: 5.500 Mpps" in out.getvalue())
+
+
 def test_elsewhere_there_are_plain_lines_only() -> None:
     shown, out, _ = made()
     with shown as say:
-        say.cell(1, fake_cells(2))
+        say.cell(1, fake_cells(2), [])
         say.trial(Request("rplus", None, 1.0))
         say("[1/2] s: t0")
     assert out.getvalue() == "[1/2] s: t0\n"
@@ -99,7 +128,7 @@ def test_elsewhere_there_are_plain_lines_only() -> None:
 def test_quiet_keeps_what_went_wrong() -> None:
     shown, out, _ = made(is_terminal=True, quiet=True)
     with shown as say:
-        say.cell(1, fake_cells(2))
+        say.cell(1, fake_cells(2), [])
         say("[1/2] s: t0")
         say("    R+ 5.000 Mpps")
         say("    FAILED: the switch went away")

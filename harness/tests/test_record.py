@@ -5,12 +5,14 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import record
+from harness.cost import COLUMNS, Seen, cost
 from harness.plan import Cell
 from harness.record import Record, Table
 from harness.search import Result
@@ -97,9 +99,9 @@ def test_units_stand_in_every_name_of_a_quantity(rec: Record) -> None:
             words = {"run_id", "trial_id", "cell_id", "phase", "started_utc", "switch", "switch_version", "topology",
                      "guest",
                      "nf", "direction", "port_kind", "accel", "metric", "status", "flags", "scenario", "reason",
-                     "traffic", "cpu", "goal"}
+                     "traffic", "cpu", "goal", "idle", "variant", "repeats"}
             assert column in plain | words or column.endswith(("_pps", "_bps", "_ns", "_s", "_bytes", "_ratio",
-                                                               "_count")), column
+                                                               "_count", "_hz", "_per_packet")), column
 
 
 # ---- RFC 4180 ------------------------------------------------------------------------------------------------------
@@ -196,22 +198,32 @@ def test_what_came_later_stands_in_the_last_columns_and_in_tables_of_its_own(rec
     loops = [{"gap_max_ns": 1, "stall_ns": 0, "idle_ratio": 0.5, "cpu": 1, "run_delay_ns": 7, "voluntary_switches": 8}]
     rec.trial(cell, "1.0", "", made([direction(
         2000, 2000, intended=2000, sender=sender, latency=hist(100), latency_intended=hist(150), ipdv=hist(3),
-        learning_count=9, crossed_flows_count=0, series=[[2000, 120_000]])], rate_pps=1e6, loops=loops, interval_s=1))
+        learning_count=9, crossed_flows_count=0, series=[[2000, 120_000]])], rate_pps=1e6, loops=loops, interval_s=1,
+        skew_s=0.002))
     [row] = rows_of(rec.folder / "trials.csv")
-    assert {key: row[key] for key in record.TRIALS[record.TRIALS.index("traffic"):]} == {
-        "traffic": "", "built_count": "2001", "late_count": "4", "skipped_count": "5", "tx_full_ns": "6",
+    later = {key: row[key] for key in record.TRIALS[record.TRIALS.index("traffic"):]}
+    assert {key: value for key, value in later.items() if value != ""} == {
+        "built_count": "2001", "late_count": "4", "skipped_count": "5", "tx_full_ns": "6",
         "learning_count": "9", "crossed_flows_count": "0", "latency_intended_p50_ns": "150",
-        "latency_intended_p99_ns": "150", "pdv_p99_ns": "0", "pdv_p999_ns": "", "ipdv_p50_ns": "3", "ipdv_p99_ns": "3",
+        "latency_intended_p99_ns": "150", "pdv_p99_ns": "0", "ipdv_p50_ns": "3", "ipdv_p99_ns": "3",
         "departure_gap_p50_ns": "1000", "departure_gap_p99_ns": "1000", "back_to_back_ratio": "0.0",
-        "run_delay_ns": "7", "steal_ns": "", "voluntary_switches_count": "8", "imissed_count": "0", "ierrors_count": "",
-        "rx_nombuf_count": "", "idle_ratio": "0.5", "cpu": "1", "replay_gap_error_p50_ns": "",
-        "replay_gap_error_p99_ns": "", "reorder_extent_max_count": ""}
+        "run_delay_ns": "7", "voluntary_switches_count": "8", "imissed_count": "0", "idle_ratio": "0.5", "cpu": "1",
+        "skew_s": "0.002"}
     assert {(r["kind"], r["bin_low_ns"], r["count"]) for r in rows_of(rec.folder / "histograms.csv")} == {
         ("latency_intended", "150", "2000"), ("ipdv", "3", "2000"), ("departure_gap", "1000", "2000"),
         ("lateness", "1", "2000")}
     assert rows_of(rec.folder / "series.csv") == [{
         "trial_id": row["trial_id"], "stream": "0", "time_s": "0", "sent_count": "2000", "received_count": "2000",
         "received_bytes": "120000"}]
+
+
+def test_what_packets_cost_stands_behind_them(rec: Record, cell: Cell) -> None:
+    seen = replace(made([direction(9, 9)], phase="telemetry"), cost=cost(Seen(True, 1.0, 2e9, 8, 1.0)))
+    rec.trial(cell, "1.0", "", seen)
+    [row] = rows_of(rec.folder / "trials.csv")
+    assert {key: row[key] for key in COLUMNS if row[key]} == {
+        "switch_rx_count": "8", "switch_running_ratio": "1.0", "tsc_hz": "2000000000.0",
+        "cycles_per_packet": "250000000.0"}
 
 
 def test_the_traffic_of_a_cell_stands_in_its_rows(rec: Record, tmp_path: Path) -> None:

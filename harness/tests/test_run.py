@@ -80,14 +80,14 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Outcome]
 
 def test_every_cell_of_the_quick_suite_is_measured(quick: tuple[Path, list[Outcome]]) -> None:
     folder, outcomes = quick
-    assert len(outcomes) == 32
+    assert len(outcomes) == 36
     assert {o.status for o in outcomes} == {"ok"}
     assert {row["cell_id"] for row in rows_of(folder / "results.csv")} == {o.cell.id for o in outcomes}
 
 
 def test_rplus_is_the_capacity_of_the_simulated_switch(quick: tuple[Path, list[Outcome]]) -> None:
     rplus = [row for row in rows_of(quick[0] / "results.csv") if row["metric"] == "rplus_pps"]
-    assert len(rplus) == 32
+    assert len(rplus) == 36
     for row in rplus:
         assert float(row["value"]) == pytest.approx(capacity_pps(row), rel=1e-5), row["cell_id"]
         assert (row["n"], row["status"], row["unit"]) == ("3", "ok", "pps")
@@ -95,7 +95,7 @@ def test_rplus_is_the_capacity_of_the_simulated_switch(quick: tuple[Path, list[O
 
 def test_sent_is_received_plus_lost_in_every_trial(quick: tuple[Path, list[Outcome]]) -> None:
     rows = rows_of(quick[0] / "trials.csv")
-    assert len(rows) > 32 * 4
+    assert len(rows) > 36 * 4
     for row in rows:
         assert int(row["sent_count"]) == int(row["received_count"]) + int(row["lost_count"])
         assert int(row["sent_count"]) > 0
@@ -107,8 +107,8 @@ def test_trials_of_a_cell_come_in_the_order_of_the_search(quick: tuple[Path, lis
         phases.setdefault(row["cell_id"], []).append(row["phase"])
     here = ["warmup", "rplus", "rplus", "rplus"]
     paced = [f"latency@{f}rplus" for f in ("0.10", "0.50", "0.99")] * quick[1][0].cell.search.latency_trials
-    assert {tuple(p) for p in phases.values()} == {tuple(here), tuple(here + paced)}
-    assert {c.split(".")[1] for c, p in phases.items() if p == here} == {"p2v", "v2v"}
+    assert {tuple(p) for p in phases.values()} == {(*here, "telemetry"), (*here, *paced, "telemetry")}
+    assert {c.split(".")[1] for c, p in phases.items() if p == [*here, "telemetry"]} == {"p2v", "v2v"}
 
 
 def test_flags_of_a_small_machine_stand_at_every_figure(quick: tuple[Path, list[Outcome]]) -> None:
@@ -137,8 +137,8 @@ def test_a_run_leaves_results_and_nothing_else(tmp_path: Path, runtime: Path) ->
     cells = cells_of_text(tmp_path, FOUR_CELLS)
     folder, _ = measure(cells, tmp_path / "results")
     assert sorted(p.name for p in runtime.iterdir()) == ["vswbench.lock"]
-    assert sorted(p.name for p in folder.iterdir()) == ["blocks.csv", "histograms.csv", "latency.csv", "logs", "ports.csv",
-                                                        "results.csv", "run.json", "series.csv", "trials.csv"]
+    assert sorted(p.name for p in folder.iterdir()) == ["blocks.csv", "histograms.csv", "latency.csv", "logs", "nfs.csv",
+                                                        "ports.csv", "results.csv", "run.json", "series.csv", "trials.csv"]
     assert {p.name for p in (folder / "logs").iterdir()} == {c.id for c in cells}
     assert "VSWBENCH_RUN" not in os.environ
 

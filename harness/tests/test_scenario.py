@@ -13,6 +13,7 @@ from harness import bed, cli, host, plan, scenario
 from harness.errors import BadInput
 from harness.switches import SWITCHES
 from harness.tests.support import CPUS, NULL_CELL, QUICK, ROOT, cells_of, cells_of_text, vswbench, words_missing, write
+from harness.topology import TOPOLOGIES
 
 SHIPPED = sorted(p for p in (ROOT / "scenarios").glob("**/*.toml") if "testbeds" not in p.parts)
 TESTBEDS = sorted((ROOT / "scenarios" / "testbeds").glob("*.toml"))
@@ -34,7 +35,7 @@ def refusal(call: object, *arguments: object) -> str:
 
 def test_there_is_a_scenario_of_every_topology_and_the_two_suites() -> None:
     names = {p.stem for p in SHIPPED}
-    assert {"p2p", "p2v", "v2v", "loopback", "chain", "null", "quick", "smoke"} <= names
+    assert {*TOPOLOGIES, "chain", "null", "quick", "smoke"} <= names
 
 
 @pytest.mark.parametrize("driver", SWITCHES, ids=lambda d: d.name)
@@ -69,7 +70,7 @@ def test_the_quick_suite_is_what_the_issue_lists() -> None:
     points = {(c.topology.name, c.direction, c.guest, c.chain_length) for c in cells_of(QUICK)}
     assert points == {("p2p", "one-way", "none", 0), ("p2p", "two-way", "none", 0), ("p2v", "one-way", "process", 0),
                       ("p2v", "one-way", "qemu", 0), ("v2v", "one-way", "process", 0),
-                      ("loopback", "one-way", "process", 1),
+                      ("v2v", "two-way", "process", 0), ("loopback", "one-way", "process", 1),
                       ("loopback", "one-way", "qemu", 1), ("loopback", "one-way", "process", 2)}
     assert {(c.frame_bytes, c.switch.name) for c in cells_of(QUICK)} == {
         (size, name) for size in (64, 1024) for name in ("ovs-dpdk", "testpmd")}
@@ -160,6 +161,15 @@ BAD_SCENARIOS = [
     ("unknown key of [search]", HEAD + MATRIX + "[search]\ntrails = 1",
      ["[search]", "'trails'", "did you mean 'trials'?"]),
     ("unknown key of [latency]", HEAD + MATRIX + "[latency]\nat_rplu = 1", ["[latency]", "did you mean 'at_rplus'?"]),
+    ("unknown key of [telemetry]", HEAD + MATRIX + "[telemetry]\ntrial = 1",
+     ["[telemetry]", "'trial'", "did you mean 'trials'?"]),
+    ("a negative number of telemetry trials", HEAD + MATRIX + "[telemetry]\ntrials = -1",
+     ["[telemetry]", "'trials'", "from 0 to"]),
+    ("telemetry too short to see anything", HEAD + MATRIX + "[telemetry]\ntrial_s = 0.01",
+     ["[telemetry]", "'trial_s'", "from 0.1 to"]),
+    ("telemetry at loads, in no trial", HEAD + MATRIX + "[telemetry]\nat_rplus = 0.5",
+     ["[telemetry]", "'at_rplus'", "trials = 1"]),
+    ("telemetry that is no table", HEAD + "telemetry = 1\n" + MATRIX, ["[telemetry]", "table"]),
     ("a string for a number", HEAD + MATRIX + 'frame_bytes = "64"',
      ["'frame_bytes'", "'64'", "a whole number from 64 to 9216"]),
     ("true for a number", HEAD + MATRIX + "frame_bytes = true", ["'frame_bytes'", "whole number from 64 to 9216"]),
@@ -199,8 +209,8 @@ BAD_SCENARIOS = [
     ("a matrix that is no table", HEAD + "matrix = 3", ["[matrix]", "table"]),
     ("a search that is no table", HEAD + "search = [1]\n" + MATRIX, ["[search]", "table"]),
     ("no guest where one is needed", HEAD + MATRIX.replace("p2p", "p2v"), ["'guest'", "p2v", "process", "qemu"]),
-    ("two-way where there is none", HEAD + MATRIX.replace("p2p", "v2v") + 'guest = "process"\ndirection = "two-way"',
-     ["v2v", "direction", "one-way"]),
+    ("two-way where there is none", HEAD + MATRIX.replace("p2p", "v2v-latency")
+     + 'guest = "process"\ndirection = "two-way"', ["v2v-latency", "direction", "round trips", "one-way"]),
     ("an unknown switch", HEAD + MATRIX.replace("ovs-dpdk", "ovs-dpkd"), ["'ovs-dpkd'", "ovs-dpdk", "testpmd", "null"]),
     ("a switch with an evil name", HEAD + MATRIX.replace("ovs-dpdk", "../x=null"), ["'../x=null'", "letters"]),
     ("no switch", HEAD + '[matrix]\ntopology = "p2p"', ["switch", "--switch"]),

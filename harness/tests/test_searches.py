@@ -414,3 +414,86 @@ def test_the_shipped_scenarios_of_searches_find_the_capacity(name: str, capsys: 
     metric = search.headline(asked.search)[0]
     [value, *_] = [r["value"] for r in said["results"] if r["metric"] == metric]
     assert value == (0 if name == "b2b" else pytest.approx(5e6, rel=0.15))      # the simulated switch has no buffer
+
+
+# ---- does R+ still hold at the end? --------------------------------------------------------------------------------
+
+def fading(last_factor: float, first: Sequence[float] = (1.0, 1.0, 1.0)) -> Measure:
+    """A machine whose speed is another one in the last trial; `first`: in the trials of R+ at the beginning."""
+    rplus = iter(first)
+
+    def measure(request: Request) -> Trial:
+        factor = {"rplus": lambda: next(rplus), "drift": lambda: last_factor}.get(request.phase, lambda: 1.0)()
+        return plain(5e6 * factor)(request)
+    return measure
+
+
+LONG = 'kind = "mlr"\n'       # two goals of 21 s
+
+
+@pytest.mark.parametrize("factor, first, drifted", [
+    (1.0, (1, 1, 1), False), (0.975, (1, 1, 1), False), (0.96, (1, 1, 1), True), (1.04, (1, 1, 1), True),
+    (0.96, (0.95, 1, 1.02), False), (0.94, (0.95, 1, 1.02), True)])
+def test_a_long_search_sees_at_its_end_whether_rplus_still_holds(factor: float, first: Sequence[float], drifted: bool,
+                                                                 tmp_path: Path) -> None:
+    asked = asked_of(tmp_path, LONG)
+    results, trials = done(asked, fading(factor, first), with_latency=False)
+    assert [t.request.phase for t in trials].count("drift") == 1 and trials[-1].request.phase == "drift"
+    assert trials[-1].intended_pps is None and trials[-1].request.duration_s == asked.trial_s
+    assert results["rplus_end_pps"].value == pytest.approx(5e6 * factor, rel=1e-6)
+    assert all(("drift" in r.flags) == drifted for r in results.values())
+
+
+@pytest.mark.parametrize("text", ['kind = "rplus"\n', 'kind = "mlr"\nmax_pps = 6e6\n', 'kind = "soak"\nsoak_s = 20\n',
+                                  'kind = "fixed"\nrate_pps = 1e6\ntrial_s = 100\n'])
+def test_a_short_search_and_one_without_rplus_do_not_pay_for_that(text: str, tmp_path: Path) -> None:
+    _, trials = done(asked_of(tmp_path, text), plain(5e6))
+    assert not loads(trials, "drift")
+
+
+def test_latency_trials_count_as_time_in_which_a_machine_may_change(tmp_path: Path) -> None:
+    text = 'kind = "rplus"\n[latency]\nat_rplus = [0.1, 0.5]\ntrials = 10\ntrial_s = 4.0\n'
+    _, trials = done(asked_of(tmp_path, text), plain(5e6))
+    assert len(loads(trials, "drift")) == 1
+
+
+# ---- simulate --compare --------------------------------------------------------------------------------------------
+
+COMPARED = 'name = "c"\n' + NULL_CELL + '[search]\ntrials = 3\n[repeat]\nblocks = 14\n'
+
+
+def of_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str], *more: object) -> tuple[int, dict[str, Any]]:
+    file = write(tmp_path / "c.toml", COMPARED)
+    status = cli.main(["simulate", str(file), "--capacity-pps", "5e6", "--json", *map(str, more)])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_a_comparison_can_be_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = ("--noise", "0.003", "--restart-noise", "0.01")
+    for ratio, status, verdict in ((0.95, 3, "slower"), (1.05, 0, "faster"),
+                                   (1.0, (0, 4), ("equivalent", "inconclusive"))):
+        got, said = of_comparison(tmp_path, capsys, "--compare", ratio, *noise)
+        [row] = said["rows"]
+        assert got == said["exit_status"] and got in (status if isinstance(status, tuple) else (status,))
+        assert row["verdict"] in verdict and (row["switch_a"], row["switch_b"], row["n_a"]) == ("A", "B", 14)
+        assert row["ratio"] == pytest.approx(ratio, abs=0.012)
+    assert {(r["block"], r["switch"]) for r in said["results"]} == {(b, s) for b in range(1, 15) for s in "AB"}
+    assert of_comparison(tmp_path, capsys, "--compare", 1.0, *noise) == (got, said)         # the seed gives all of it
+    assert of_comparison(tmp_path, capsys, "--compare", 1.0, *noise, "--seed", 2)[1]["rows"] != said["rows"]
+
+
+def test_the_verdict_of_a_simulated_comparison_depends_on_blocks_and_margin(tmp_path: Path,
+                                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = of_comparison(tmp_path, capsys, "--compare", 0.5, "--blocks", 5)
+    assert status == 4 and said["rows"][0]["n_a"] == 5
+    assert of_comparison(tmp_path, capsys, "--compare", 0.985)[1]["rows"][0]["verdict"] == "equivalent"
+    assert of_comparison(tmp_path, capsys, "--compare", 0.985, "--margin", 0.01)[1]["rows"][0]["verdict"] == "slower"
+
+
+@pytest.mark.parametrize("more, why", [(["--compare", "1", "--blocks", "0"], "--blocks 0"),
+                                       (["--blocks", "7"], "--compare RATIO too")])
+def test_options_of_a_simulated_comparison_are_checked(more: list[str], why: str, tmp_path: Path,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "c.toml", COMPARED)
+    assert cli.main(["simulate", str(file), "--capacity-pps", "5e6", *more]) == 2
+    assert why in capsys.readouterr().err

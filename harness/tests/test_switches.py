@@ -16,10 +16,11 @@ import pytest
 
 from harness import scenario, telemetry
 from harness.cores import assign
+from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
 from harness.switches import SWITCHES, find
 from harness.switches.base import Await, Command, File, PortCounters, Site, Spawn, Step, cpu_mask, prefix_variable
-from harness.switches.ovs_dpdk import OvsDpdk, parse_counters
+from harness.switches.ovs_dpdk import OvsDpdk, parse_counters, parse_cycles
 from harness.switches.testpmd import Testpmd
 from harness.tests.support import FOLDER, executable, write
 from harness.topology import CHAIN_MAX, Topology, build
@@ -38,6 +39,7 @@ def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch
 
 def every_topology() -> list[Topology]:
     return [build("p2p", 0, "two-way"), build("p2v", 0, "one-way"), build("v2v", 0, "one-way"),
+            build("v2v-latency", 0, "one-way"),
             *(build("loopback", n, "one-way") for n in (1, 2, CHAIN_MAX))]
 
 
@@ -211,6 +213,83 @@ def test_ovs_is_asked_for_counters_of_its_own_bridge() -> None:
     OvsDpdk().counters(site, lambda argv: (asked.append(argv), OVS_OUTPUT)[1])
     [argv] = asked
     assert "dump-ports" in argv and f"unix:{site.folder}/br0.mgmt" in argv
+
+
+# ovs-appctl dpif-netdev/pmd-stats-show, of Open vSwitch 3.1.0 with DPDK 22.11.11
+PMD_STATS = """pmd thread numa_id 0 core_id 1:
+  packets received: 1902578
+  packet recirculations: 0
+  avg. datapath passes per packet: 1.00
+  phwol hits: 0
+  mfex opt hits: 0
+  simple match hits: 1902568
+  emc hits: 0
+  smc hits: 0
+  megaflow hits: 9
+  avg. subtable lookups per megaflow hit: 1.00
+  miss with success upcall: 1
+  miss with failed upcall: 0
+  avg. packets per output batch: 32.00
+  idle cycles: 2624592601 (56.81%)
+  processing cycles: 1995074544 (43.19%)
+  avg cycles per packet: 2428.11 (4619667145/1902578)
+  avg processing cycles per packet: 1048.62 (1995074544/1902578)
+"""
+MAIN_STATS = """main thread:
+  packets received: 0
+  packet recirculations: 0
+  avg. datapath passes per packet: 0.00
+  phwol hits: 0
+  mfex opt hits: 0
+  simple match hits: 0
+  emc hits: 0
+  smc hits: 0
+  megaflow hits: 0
+  avg. subtable lookups per megaflow hit: 0.00
+  miss with success upcall: 0
+  miss with failed upcall: 0
+  avg. packets per output batch: 0.00
+"""
+
+
+def test_cycles_of_a_real_open_vswitch_are_read() -> None:
+    assert parse_cycles(PMD_STATS + MAIN_STATS) == Cycles(1995074544, 1902578, 1, "dpif-netdev/pmd-stats-show")
+
+
+def test_cycles_are_the_sum_over_the_threads_that_forward() -> None:
+    other = PMD_STATS.replace("core_id 1:", "core_id 12:").replace("cycles: 1995074544", "cycles: 5").replace(
+        "received: 1902578", "received: 2")
+    idle = MAIN_STATS.replace("main thread:", "pmd thread numa_id 1 core_id 3:")
+    main = MAIN_STATS.replace("received: 0", "received: 77") + "  processing cycles: 99 (1.00%)\n"
+    for parts in ([PMD_STATS, main, other, idle], [main, idle, other, PMD_STATS]):
+        one = parse_cycles("".join(parts))
+        assert (one.busy_count, one.packet_count, one.worker_count) == (1995074549, 1902580, 3)
+
+
+@pytest.mark.parametrize("text", [
+    "", MAIN_STATS, PMD_STATS.replace("  processing cycles: 1995074544 (43.19%)\n", ""),
+    PMD_STATS.replace("packets received", "packets seen"), PMD_STATS.replace("1995074544 (43.19%)", "many"),
+    PMD_STATS.replace("  idle cycles: 2624592601 (56.81%)", "  processing cycles: 1 (0.00%)"),
+    PMD_STATS.replace("received: 1902578", "received: -1"), PMD_STATS.replace("pmd thread", "thread"),
+    "ovs-appctl: cannot connect"],
+    ids=["nothing", "main thread only", "no cycles", "other words", "no number", "twice", "negative", "other threads",
+         "no switch"])
+def test_cycles_of_another_form_fail_and_are_no_zero(text: str) -> None:
+    with pytest.raises(CellFailed, match="ovs-appctl gave something else"):
+        parse_cycles(text)
+
+
+def test_ovs_is_asked_for_cycles_through_its_own_socket() -> None:
+    site = site_of(build("p2p", 0, "one-way"))
+    asked: list[Any] = []
+    OvsDpdk().cycles(site, lambda argv: (asked.append(argv), PMD_STATS)[1])
+    [argv] = asked
+    assert argv[-1] == "dpif-netdev/pmd-stats-show" and f"--target={site.folder}/vswitchd.ctl" in argv
+
+
+@pytest.mark.parametrize("driver", [d for d in SWITCHES if d.name != "ovs-dpdk"], ids=lambda d: d.name)
+def test_what_cannot_tell_its_cycles_asks_nobody(driver: Any) -> None:
+    assert driver.cycles(site_of(build("p2p", 0, "one-way")), lambda argv: pytest.fail("asked")) is None
 
 
 def fake_ovs(prefix: Path, says: str) -> Path:

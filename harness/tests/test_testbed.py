@@ -5,6 +5,7 @@ refuses or talks nonsense. The next cell is then measured all the same.
 
 import csv
 import json
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -31,7 +32,7 @@ first = "/c1/" in os.environ["RUNTIME_DIRECTORY"] + "/"
 log = open({log!r}, "a")
 if first:
     {start}
-say(event="ready", version="fake")
+say(event="ready", version="fake", tsc_hz=2000000000)
 for line in sys.stdin:
     q = json.loads(line)
     log.write(line)
@@ -90,7 +91,7 @@ trial_s = 0.1
 def measured(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Measures two cells with a fake pktgen in which these parts are replaced."""
     def measure(trouble: str = "pass", start: str = "pass", link: str = "True",
-                got: str = "sent * 9 // 10", cells: str = TWO_CELLS) -> tuple[list[Outcome], Path]:
+                got: str = "sent * 9 // 10", cells: str = TWO_CELLS, say: Any = lambda line: None) -> tuple[list[Outcome], Path]:
         build = tmp_path / "build"
         text = PKTGEN.format(python=sys.executable, log=str(tmp_path / "requests"), trouble=trouble, start=start,
                              link=link,
@@ -103,7 +104,7 @@ def measured(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(testbed, "PROBE_S", 0.4)
         monkeypatch.setattr(guest, "PROGRAM_READY_S", 1.0)
         folder, outcomes = run.run("t", cells_of_text(tmp_path, cells), bed.load(None), tmp_path / "results",
-                                   lambda line: None, {})
+                                   say, {})
         assert processes_of(runtime) == []
         return outcomes, folder
     return measure
@@ -126,6 +127,19 @@ def test_every_trial_has_an_epoch_of_its_own_and_the_frames_of_its_cell(measured
         assert len(epochs) == 4 and len(set(epochs)) == 4 and 0 not in epochs   # a probe, two trials, latency
     assert {len(t["streams"]) for t in trials} == {2}
     assert all([(s["tx"], s["rx"]) for s in t["streams"]] == [(0, 1), (1, 0)] for t in trials)
+
+
+def test_a_switch_without_threads_is_said_once_and_costs_nothing(measured: Any) -> None:
+    said: list[str] = []
+    outcomes, folder = measured(cells=TWO_CELLS + "[telemetry]\ntrials = 2\ntrial_s = 0.1\n", say=said.append)
+    assert [o.status for o in outcomes] == ["ok", "ok"]
+    assert not [r.metric for o in outcomes for r in o.results if "per_packet" in r.metric]
+    assert len([line for line in said if "telemetry of null: none of its threads" in line]) == 1
+    with (folder / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["phase"] for r in rows] == 2 * ["rplus", "rplus", "latency@0.50rplus", "telemetry", "telemetry"]
+    assert {r["tsc_hz"] for r in rows if r["phase"] == "telemetry"} == {"2000000000.0"}
+    assert {(r["tsc_hz"], r["cycles_per_packet"]) for r in rows if r["phase"] != "telemetry"} == {("", "")}
 
 
 # ---- traffic -------------------------------------------------------------------------------------------------------
@@ -191,29 +205,51 @@ def test_what_the_programs_tell_is_on_disk(measured: Any) -> None:
     assert kinds == {"latency_intended", "ipdv", "arrival_gap", "departure_gap", "lateness"}
 
 
+SEEN = {"min_ns": 7, "max_ns": 7, "count": 10, "sum_ns": 70, "bins": [[7, 8, 10]]}
+
+
 class Answering:
-    """A channel to nobody: keeps the requests, gives fixed answers."""
+    """A channel to nobody: keeps the requests, gives fixed answers. It always has something to say."""
 
     def __init__(self, **answers: Any) -> None:
-        self.answers, self.asked = answers, []       # type: ignore[var-annotated]
+        self.answers, self.asked = {"arm": {}, "send": {}, "settle": {"silent": True}, **answers}, []
+        self.read_fd, self._write_fd = os.pipe()
+        os.write(self._write_fd, b"x")
+
+    def post(self, cmd: str, **arguments: Any) -> None:
+        self.asked.append((cmd, arguments))
+
+    def answer(self, cmd: str, timeout_s: float) -> Any:
+        return self.answers[cmd]
 
     def request(self, cmd: str, timeout_s: float, **arguments: Any) -> Any:
-        self.asked.append((cmd, arguments))
-        return self.answers[cmd]
+        self.post(cmd, **arguments)
+        return self.answer(cmd, timeout_s)
+
+
+def pktgen(*streams: dict[str, Any], **more: Any) -> Answering:
+    return Answering(read={"streams": list(streams), "tx_span_s": 1.0, "clock_error_ppm": 0.0, "workers": [],
+                           "missed_count": 0, **more})
+
+
+def between(tmp_path: Path, text: str, generator: Answering, guest1: Answering) -> testbed.Testbed:
+    """A p2v testbed whose programs are not there."""
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2v"\n' + text, switches=["testpmd"])
+    bed_ = testbed.Testbed(cell, setup_of(cell), tmp_path, ExitStack())
+    for name, channel in (("generator", generator), ("guest1", guest1)):
+        bed_.peers[name] = SimpleNamespace(channel=channel,  # type: ignore[assignment]
+                                           process=SimpleNamespace(check_alive=lambda: None))
+    return bed_
+
+
+def sent(count: int, **more: Any) -> dict[str, Any]:
+    return {"intended_count": count, "sent_count": count, "tx_full_count": 0, "meter": None, **more}
 
 
 def apart(tmp_path: Path, text: str) -> tuple[testbed.Testbed, Answering, Answering]:
-    """A p2v testbed whose programs are not there."""
-    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2v"\n' + text, switches=["testpmd"])
-    seen = {"min_ns": 7, "max_ns": 7, "count": 10, "sum_ns": 70, "bins": [[7, 8, 10]]}
-    sender = Answering(trial={"streams": [{"intended_count": 10, "sent_count": 10, "tx_full_count": 0}],
-                              "tx_span_s": 1.0, "clock_error_ppm": 0.0, "workers": [], "missed_count": 0})
-    receiver = Answering(arm={}, settle={"silent": True}, read={"meter": meter(10, latency=seen), "missed_count": 0,
-                                                                "series": [[10, 600]]})
-    bed_ = testbed.Testbed(cell, setup_of(cell), tmp_path, ExitStack())
-    for name, channel in (("generator", sender), ("guest1", receiver)):
-        bed_.peers[name] = SimpleNamespace(channel=channel, process=SimpleNamespace(check_alive=lambda: None))
-    return bed_, sender, receiver
+    sender = pktgen(sent(10))
+    receiver = Answering(read={"meter": meter(10, latency=SEEN), "missed_count": 0, "series": [[10, 600]]})
+    return between(tmp_path, text, sender, receiver), sender, receiver
 
 
 @pytest.mark.parametrize("guest_kind, latency_ns", [("process", 7), ("qemu", None)])
@@ -225,9 +261,55 @@ def test_two_programs_on_one_host_have_one_clock_and_a_vm_has_its_own(guest_kind
     assert trial.latency_min_ns == latency_ns
     timed = {"gaps": True, "ipdv": True} if guest_kind == "process" else {}
     assert receiver.asked[0] == ("arm", {"epoch": 1, "flows": 1, **timed})
-    [(_, asked)] = sender.asked
-    assert asked["streams"] == [{"tx": 0, "rx": None, "rate_pps": 10.0, "frame_bytes": 64, "flows": 1}]
-    assert asked["gaps"] is True and "ipdv" not in asked and trial.series == []
+    [(_, asked), *rest] = sender.asked
+    assert asked["streams"] == [{"tx": 0, "rx": None, "dst_mac": "02:76:73:77:01:00", "rate_pps": 10.0,
+                                 "frame_bytes": 64, "flows": 1}]
+    assert rest == [("send", {}), ("read", {})] and trial.skew_s is None
+    assert asked["gaps"] is True and trial.series == []
+
+
+@pytest.mark.parametrize("guest_kind, latency_ns", [("process", 7), ("qemu", None)])
+def test_of_two_way_traffic_each_end_is_asked_for_its_part(guest_kind: str, latency_ns: int | None, tmp_path: Path
+                                                           ) -> None:
+    """Counts come from who sent and who received; both are armed before either sends."""
+    order: list[tuple[str, str]] = []
+    left = pktgen(sent(10), {"meter": meter(6, latency=SEEN)}, missed_count=2, clock_error_ppm=-3.0)
+    right = pktgen({"meter": meter(9, latency=SEEN)}, sent(8), missed_count=1, clock_error_ppm=2.0)
+    for name, one in (("left", left), ("right", right)):
+        def post(cmd: str, name: str = name, kept: Any = one.post, **arguments: Any) -> None:
+            order.append((name, cmd))
+            kept(cmd, **arguments)
+        one.post = post  # type: ignore[method-assign]
+    one = between(tmp_path, f'guest = "{guest_kind}"\ndirection = "two-way"\n', left, right)
+    trial = one.measure(Request("rplus", None, 1.0))
+    assert [cmd for _, cmd in order] == ["arm", "arm", "send", "send", "settle", "settle", "read", "read"]
+    assert (trial.sent_count, trial.received_count, trial.lost_count) == (18, 15, 3)
+    assert trial.tester["imissed"] == 3 and trial.latency_min_ns == latency_ns and trial.direction_count == 2
+    assert trial.skew_s is not None and 0 <= trial.skew_s < 0.5
+    arms = [dict(asked) for [(_, asked), *_] in (left.asked, right.asked)]
+    assert arms[0]["epoch"] == arms[1]["epoch"] and arms[0]["duration_s"] == arms[1]["duration_s"] == 1.0
+    assert [[(s["tx"], s["rx"]) for s in asked["streams"]] for asked in arms] == [[(0, None), (None, 0)],
+                                                                                 [(None, 0), (0, None)]]
+    without_ports = [[{k: v for k, v in s.items() if k not in ("tx", "rx")} for s in a["streams"]] for a in arms]
+    assert without_ports[0] == without_ports[1]
+    assert [s["dst_mac"] for s in without_ports[0]] == ["02:76:73:77:01:00", "02:76:73:77:00:00"]
+
+
+def test_out_of_a_guest_the_generator_receives(tmp_path: Path) -> None:
+    left, right = pktgen({"meter": meter(7, latency=SEEN)}, tx_span_s=0.0, clock_error_ppm=1e6), pktgen(sent(8))
+    one = between(tmp_path, 'guest = "qemu"\ndirection = "reverse"\n', left, right)
+    trial = one.measure(Request("rplus", None, 1.0))
+    assert (trial.sent_count, trial.received_count) == (8, 7) and trial.rx_pps == 7 and trial.status == "ok"
+    assert [cmd for cmd, _ in left.asked] == ["arm", "settle", "read"]
+    assert [cmd for cmd, _ in right.asked] == ["arm", "send", "read"]
+
+
+def test_a_round_trip_is_sent_and_received_at_one_port_and_addressed_to_the_reflector(tmp_path: Path) -> None:
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "v2v-latency"\nguest = "qemu"\n', switches=["testpmd"])
+    one = testbed.Testbed(cell, setup_of(cell), tmp_path, ExitStack())
+    asked = one._stream(cell.topology.flows[0], Request("x", 1e3, 1.0), "guest1")
+    assert (asked["tx"], asked["rx"], asked["dst_mac"]) == (0, 0, "02:76:73:77:02:00")
+    assert cell.has_latency and cell.nf == "reflector" and "--nf reflector" in " ".join(setup_of(cell).peers[1].argv)
 
 
 def test_a_meter_is_told_where_the_stamp_stands_and_how_long_an_interval_is(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 
 import itertools
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +320,8 @@ BAD = [
     ("a replay without a file", "[traffic.replay]\nloop = true", ["[traffic.replay]", "'file'", "missing"]),
     ("a file there is not", '[traffic.replay]\nfile = "no.pcap"', ["[traffic.replay]", "'no.pcap'", "no such file"]),
     ("a speed of a rate", '[traffic.replay]\nfile = "a.pcap"\ntiming = "rate"\nspeed = 2.0', ["'speed'", "original"]),
+    ("its own times where a load must saturate",
+     '[search]\nkind = "fixed"\n[telemetry]\ntrials = 1\n[traffic.replay]\nfile = "a.pcap"', ["[telemetry]", "saturates"]),
     ("its own times in a search for rates", '[traffic.replay]\nfile = "a.pcap"', ["'kind'", "fixed", "timing"]),
     ("headers of a file", 'vlan = 5\n[traffic.replay]\nfile = "a.pcap"', ["'vlan'", "[traffic.replay]"]),
     ("rates in a search for rates", "seed = 2\n[search]\nrate_pps = 5", ["'rate_pps'", "fixed"]),
@@ -373,22 +374,6 @@ def test_any_table_is_taken_or_refused_in_a_line(tmp_path: Path) -> None:
     assert taken > 20
 
 
-def test_queues_reach_every_program_and_guests_have_one(tmp_path: Path) -> None:
-    text = '[matrix]\ntopology = ["p2p", "p2v"]\nguest = "process"\n[traffic]\nqueues = 4\n'
-    for cell in cells_of_text(tmp_path, text, switches=["testpmd", "ovs-dpdk"]):
-        if cell.topology.name == "p2v":
-            assert "queue pair" in cell.unsupported
-            continue
-        setup = setup_of(cell)
-        generator = " ".join(setup.peers[0].argv)
-        assert generator.count("queues=4,") == 2 and generator.endswith("--queues 4")
-        if cell.switch.driver == "testpmd":
-            switch = " ".join(setup.launch[0].argv)     # type: ignore[union-attr]
-            assert switch.count("queues=4") == 2 and "--rxq 4 --txq 4" in switch
-        plain = setup_of(replace(cell, traffic=None))
-        assert setup.hugepages > plain.hugepages
-
-
 def test_every_trial_and_direction_is_another_sample(tmp_path: Path) -> None:
     """Repeats of one random sequence would be one sample, however many they are."""
     from types import SimpleNamespace
@@ -400,5 +385,5 @@ def test_every_trial_and_direction_is_another_sample(tmp_path: Path) -> None:
     one = SimpleNamespace(cell=cell, _measured=0)
     seeds = set()
     for one._measured in range(1, 4):
-        seeds.add(testbed.Testbed._stream(one, cell.topology.flows[0], Request("x", 1e3, 1.0), True)["seed"])
+        seeds.add(testbed.Testbed._stream(one, cell.topology.flows[0], Request("x", 1e3, 1.0), "generator")["seed"])
     assert len(seeds) == 3

@@ -106,6 +106,8 @@ CONDITIONS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ("more than a thousandth unsent, port was full", {"intended": 100_101, "full": 1}, {}, ["backpressure"]),
     ("a full port alone", {"intended": 100_000, "full": 1}, {}, []),
     ("a full port under saturation", {"full": 1}, {}, []),
+    ("two senders ended a little apart", {}, {"skew_s": 0.05}, []),
+    ("two senders ended apart", {}, {"skew_s": 0.0501}, ["skewed"]),
     ("what is true of the cell", {}, {"cell_flags": ["oversubscribed", "tcg"]}, ["oversubscribed", "tcg"]),
     ("all at once", {"foreign_count": 1, "stale_count": 1}, {"missed_count": 2, "drained": False},
      ["tester_drops", "not_drained", "foreign_frames", "stale_frames"]),
@@ -127,9 +129,10 @@ def test_a_flag_is_raised_exactly_where_its_condition_holds(place: int, of_direc
 
 
 def test_every_flag_can_be_raised_and_has_a_row_above() -> None:
-    """All but those of results (test_calibrate.py, test_mlr.py, test_searches.py, test_blocks.py) and of repeats."""
+    """All but those of results (test_calibrate.py, test_mlr.py, test_searches.py, test_blocks.py, test_anchor.py), of
+    repeats, and of what packets cost (test_telemetry.py)."""
     of_results = {"lower_bound", "irregular", "capped", "search_limit", "below_width", "unstable", "repeated",
-                  "blocks_missing"}
+                  "blocks_missing", "drift", "suspect", "not_saturated"}
     assert {flag for _, _, _, flags in CONDITIONS for flag in flags} == set(FLAGS) - of_results
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs each target of pktgen/fuzz for some seconds, from seeds made here and those that earlier finds left in
+"""Runs each target of pktgen/fuzz and vnf/fuzz for some seconds, from seeds made here and those that earlier finds left in
 pktgen/fuzz/corpus. VSW_FUZZ_S sets the seconds, VSW_TEST_SEED repeats a run; what is found lies in the build folder.
 """
 
@@ -19,7 +19,7 @@ FUZZ = BUILD / "fuzz"
 CORPUS = REPOSITORY / "pktgen" / "fuzz" / "corpus"
 SECONDS = int(os.environ.get("VSW_FUZZ_S", "2"))
 MAX_BYTES = 4096
-TARGETS = ("account", "control", "flowkey", "replayfile", "request")
+TARGETS = ("account", "control", "flowkey", "nf", "replayfile", "request")
 
 RAW, IN_SEGMENTS, STAMPED, END_OF_BURST = range(4)      # enum kind of fuzz_account.c
 
@@ -86,6 +86,16 @@ def flowkey_seeds() -> Iterator[bytes]:
         yield bytes((number % 3 * 20,)) + random_frame(rng)
 
 
+def nf_seeds() -> Iterator[bytes]:
+    from test_foreign import random_frame
+    rng = seeded()
+    for text in ("count 7; colour red\naddress 10.0.0.1 # one", "deny udp 10.0.0.0/8 1-65535 2001:db8::/32 any;",
+                 "route ::/0 02:00:00:00:00:01;;\n;#", "a b c d e f g h i", "x" * 300):
+        yield b"\0" + text.encode()
+    for number in range(20):
+        yield bytes((1 + number % 3 * 20,)) + random_frame(rng)
+
+
 def request_seeds() -> Iterator[bytes]:
     streams: tuple[dict[str, object], ...] = (
         {}, {"rate_pps": 1e6, "shape": "burst", "burst_frames": 7, "burst_pps": 2e6, "catch_up_s": 0.1},
@@ -102,7 +112,7 @@ def request_seeds() -> Iterator[bytes]:
 
 
 SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
-    "account": account_seeds, "control": control_seeds, "flowkey": flowkey_seeds,
+    "account": account_seeds, "control": control_seeds, "flowkey": flowkey_seeds, "nf": nf_seeds,
     "replayfile": replayfile_seeds,
     "request": request_seeds}
 

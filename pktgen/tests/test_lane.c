@@ -29,6 +29,7 @@ prepare(uint16_t queues, enum pace_shape shape, enum flow_order order, uint32_t 
 	trial.ports = &ports;
 	trial.streams = 1;
 	trial.duration_s = duration_s;
+	s->sent = true;
 	s->order = order;
 	s->zipf_exponent = 1;
 	s->headers = (struct frame_request){.src_port = 1024, .flows = flows,

@@ -2,30 +2,13 @@
 """vnf between pcap files: what goes in, what comes out, and its counters."""
 
 import time
+from contextlib import ExitStack
 
 import pytest
-from coretest import Program, read_pcap, seeded, write_pcap
+from coretest import Program, seeded, trial, write_pcap
+from nftest import WAIT_S, forward
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
-
-WAIT_S = 20.0
-
-
-def forward(tmp_path, nf, *inputs):
-    """Runs vnf until it has received all; the frames that left each port, and its stats."""
-    vdevs = []
-    for i, frames in enumerate(inputs):
-        source = write_pcap(tmp_path / f"in{i}.pcap", frames)
-        vdevs.append(f"net_pcap{i},rx_pcap={source},tx_pcap={tmp_path}/out{i}.pcap")
-    total = sum(len(frames) for frames in inputs)
-    with Program("vnf", "--nf", nf, vdevs=vdevs) as vnf:
-        assert vnf.ready["nf"] == nf.split(":")[0]
-        deadline = time.monotonic() + WAIT_S
-        while (stats := vnf.do("stats"))["rx_count"] < total:
-            assert time.monotonic() < deadline, stats
-            time.sleep(0.01)
-        vnf.end()
-    return [read_pcap(tmp_path / f"out{i}.pcap") for i in range(len(inputs))], stats
 
 
 def frames_of_all_sizes(rng):
@@ -64,6 +47,14 @@ def test_a_single_port_answers_itself(tmp_path, nf, expected):
     (out,), stats = forward(tmp_path, nf, frames)
     assert out == [expected(f) for f in frames]
     check_counters(stats, len(frames))
+
+
+def test_a_reflector_answers_at_every_port(tmp_path):
+    rng = seeded()
+    inputs = [frames_of_all_sizes(rng)[:n] for n in (150, 0, 90)]
+    outputs, stats = forward(tmp_path, "reflector", *inputs)
+    assert outputs == [[swapped(f) for f in frames] for frames in inputs]
+    check_counters(stats, *map(len, inputs))
 
 
 def test_an_odd_last_port_answers_itself(tmp_path):
@@ -116,3 +107,24 @@ def test_io_is_the_default(tmp_path):
         assert vnf.ready["nf"] == "io"
         assert vnf.refused("stats", colour="red")
         vnf.end()
+
+
+def test_waiting_for_interrupts_takes_hardly_any_time_and_loses_nothing(tmp_path):
+    sockets = [str(tmp_path / f"s{i}") for i in range(2)]
+    servers = [f"net_virtio_user{i},path={path},server=1,queues=1,queue_size=256,mac=02:00:00:00:00:0{i}"
+               for i, path in enumerate(sockets)]
+    clients = [f"net_vhost{i},iface={path},client=1,queues=1" for i, path in enumerate(sockets)]
+    with ExitStack() as stack:
+        vnf = Program("vnf", vdevs=servers, idle="interrupt")
+        stack.push(vnf)
+        pktgen = stack.enter_context(Program("pktgen", vdevs=clients, idle="sleep"))
+        assert vnf.reply(WAIT_S)["idle"] == "interrupt"
+        deadline = time.monotonic() + WAIT_S
+        while not all(port["link_up"] for port in pktgen.do("ports")["ports"]):
+            assert time.monotonic() < deadline, "links up"
+            time.sleep(0.005)
+        before = vnf.do("stats")
+        reply = trial(pktgen, {"tx": 0, "rx": 1, "rate_pps": 200}, duration_s=0.5, drain_s=0.1)
+        after = vnf.do("stats")
+    assert after["sides"][0]["tx_count"] == reply["streams"][0]["sent_count"] > 50
+    assert after["cpu_ns"] - before["cpu_ns"] < 0.5 * (after["time_ns"] - before["time_ns"])

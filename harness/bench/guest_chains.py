@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Figure 5 of `bench guests`: long chains run to their end, whatever the number of CPUs: five VMs, and sixteen
+processes, through Open vSwitch (testpmd has not so many ports), two trials each. What is counted must add up, and no
+guest may be lost.
+"""
+
+from contextlib import ExitStack
+
+from harness import accel, bed, host, plan, run, scenario, testbed
+from harness.bench.lab import Lab
+from harness.bench.rows import Row, at_least, at_most, failed, row
+from harness.errors import CellFailed
+from harness.search import Request
+
+NUMBER = 5
+CHAINS = (("qemu", 5), ("process", 16))
+MIB = 17 * 128 + 5 * 384 + 512
+SWITCH = "ovs-dpdk"
+TRIAL_S = 1.0
+
+
+def measure(the_lab: Lab) -> list[Row]:
+    return [r for guest, length in CHAINS for r in _rows(the_lab, guest, length)]
+
+
+def _rows(the_lab: Lab, guest: str, length: int) -> list[Row]:
+    """One chain that fails does not take the other with it."""
+    what = f"chain of {length} {'VMs' if guest == 'qemu' else 'processes'}"
+    try:
+        return _chain(the_lab, guest, length, what)
+    except CellFailed as why:
+        host.end_processes(the_lab.folder)
+        return [failed(NUMBER, what, str(why))]
+
+
+def _chain(the_lab: Lab, guest: str, length: int, what: str) -> list[Row]:
+    the_bed = bed.load(None)
+    how = accel.decide(the_bed, run.image(), the_lab.folder, the_lab.logs, the_lab.say) if guest == "qemu" else "tcg"
+    table = {"name": "chain", "matrix": {"topology": "loopback", "guest": guest, "chain_length": length}}
+    [cell] = plan.expand([scenario.from_table("bench guests", table)], the_bed, the_lab.cpus, [SWITCH])
+    folder, logs = the_lab.folder / the_lab.next_name(guest), the_lab.logs / cell.id
+    logs.mkdir()
+    folder.mkdir()
+    setup = plan.setup(cell, the_bed, run.image(), str(folder), str(logs), how)
+    the_lab.say(f"a chain of {length} guests ({guest})")
+    with ExitStack() as stack:
+        bed_up = stack.enter_context(testbed.up(cell, setup, logs))
+        trials = [bed_up.measure(Request("rplus", rate, TRIAL_S)) for rate in (None, 10_000.0)]
+        lost = sum(1 for peer in bed_up.peers.values() if peer.process.popen.poll() is not None)
+    off = [t.sent_count - t.received_count - t.lost_count for t in trials]
+    return [row(NUMBER, f"{what}: received at saturation", [trials[0].rx_pps], "pps", at_least(1)),
+            row(NUMBER, f"{what}: sent - received - lost, the worst trial", [max(map(abs, off))], "frames", at_most(0)),
+            row(NUMBER, f"{what}: guests lost", [lost], "guests", at_most(0))]

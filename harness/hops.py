@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Hop by hop through a chain of nfs: what each got of what was on its way to it, what it dropped and why, what it cost.
+Pure: made from the `stats` replies of the guests (vnf/forward.h) before and after a trial.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import nfs
+
+# What each of vnf's sides counts.
+COUNTS = ("rx_count", "tx_count", "tx_full_count", "missed_count")
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One side of a guest in a trial; the last one of a direction is whoever meters it, which only receives."""
+
+    guest: str
+    nf: str
+    direction: int                      # 0, and 1 for the way back
+    rx_port: int                        # of the guest
+    offered_count: int | None           # what the hop before sent on; None where that is not known
+    rx_count: int
+    tx_count: int | None = None
+    tx_full_count: int | None = None    # its transmit queue was full
+    missed_count: int | None = None     # its receive queue was full, or it had no buffer
+    dropped: Mapping[str, int] = field(default_factory=dict)    # by the nf, by reason
+    cycles_per_packet: float | None = None      # TSC cycles from having received a batch until it is sent,
+    nf_cycles_per_packet: float | None = None   # and of these in the nf; of both directions together
+    cpu_ratio: float | None = None              # share of the time for which the worker had a CPU
+
+    @property
+    def lost_before_count(self) -> int | None:
+        """Frames that the hop before sent and this one did not get: lost in the switch, or at this door."""
+        return None if self.offered_count is None else self.offered_count - self.rx_count
+
+
+Stats = Mapping[str, Any]
+
+
+def between(guests: Sequence[tuple[str, str]], before: Sequence[Stats], after: Sequence[Stats], sent: Sequence[int],
+            received: Sequence[int], meter: str) -> list[Hop]:
+    """The hops of a chain, in order, of each direction. `guests` are (name, nf) along direction 0; `sent` and
+    `received` what the generator and the meter counted by direction."""
+    found: list[Hop] = []
+    for direction, (first, last) in enumerate(zip(sent, received)):
+        order = range(len(guests)) if direction == 0 else reversed(range(len(guests)))
+        offered = first
+        for i in order:
+            hop = _hop(*guests[i], direction, offered, before[i], after[i])
+            found.append(hop)
+            offered = hop.tx_count or 0
+        found.append(Hop(meter, "", direction, 1 - direction, offered, last))
+    return found
+
+
+def _hop(guest: str, nf: str, direction: int, offered: int, before: Stats, after: Stats) -> Hop:
+    then, now = before["sides"][direction], after["sides"][direction]
+    counts = {key: now[key] - then[key] for key in COUNTS}
+    packets = after["rx_count"] - before["rx_count"]
+    time_ns = after["time_ns"] - before["time_ns"]
+
+    def per_packet(key: str) -> float | None:
+        return (after[key] - before[key]) / packets if packets else None
+
+    return Hop(guest, nf, direction, now["rx_port"], offered, **counts,
+               dropped={reason: now["dropped"][reason] - then["dropped"][reason] for reason in nfs.DROPS},
+               cycles_per_packet=per_packet("busy_cycles"), nf_cycles_per_packet=per_packet("nf_cycles"),
+               cpu_ratio=(after["cpu_ns"] - before["cpu_ns"]) / time_ns if time_ns else None)
