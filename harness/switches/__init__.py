@@ -8,9 +8,8 @@ from harness.switches.ovs_dpdk import OvsDpdk
 from harness.switches.snabb import Snabb
 from harness.switches.testpmd import Testpmd
 from harness.switches.vnf_io import VnfIo
-from harness.switches.vpp import Vpp
 
-SWITCHES: tuple[Driver, ...] = (OvsDpdk(), Testpmd(), Vpp(), FastClick(), Snabb(), Null())
+SWITCHES: tuple[Driver, ...] = (OvsDpdk(), Testpmd(), FastClick(), Snabb(), Null())
 OURS: tuple[Driver, ...] = (VnfIo(),)       # not to compare with: what the tester calibrates itself with
 
 
