@@ -71,14 +71,13 @@ class FastClick:
 
 
 def configuration(site: Site) -> str:
-    """The .click file: no address, no table."""
+    """The .click file: no address, no table. No MTU either: net_vhost knows of none (rte_eth_dev_set_mtu fails)."""
     common = f"N_QUEUES {site.queues}, NDESC {site.ring_size}, BURST {site.options['burst']}"
     size = HEADROOM_BYTES + ANNOTATION_BYTES + (-(-site.frame_max_bytes // 64) * 64 if site.jumbo else 2048)
-    mtu = f", MTU {site.mtu}" if site.jumbo else ""
     lines = [f"DPDKInfo(NB_MBUF {BUFFERS // 2 if site.jumbo else BUFFERS}, MBUF_SIZE {size});",
              f"ControlSocket(UNIX, {_control(site)}, READONLY true);"]
     for i in range(len(site.sockets)):
-        lines += [f"rx{i} :: FromDPDKDevice({i}, {common}, PROMISC true{mtu});",
+        lines += [f"rx{i} :: FromDPDKDevice({i}, {common}, PROMISC true);",
                   # what a full peer does not take is lost, as in every other switch, instead of waited for
                   f"tx{i} :: ToDPDKDevice({i}, {common}, BLOCKING false);"]
     for a, b in site.topology.wires:

