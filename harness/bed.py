@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Testbed files: which machine, CPUs, port kinds, guests' sizes, and further versions of switches. Read and checked
-here; testbed.py brings one up.
+here; testbed.py brings one up. Where a switch is installed may also stand in the environment (VSWBENCH_NAME_PREFIX).
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput
 from harness.schema import Field, check_keys, check_table, read_toml
+from harness.switches import SWITCHES
+from harness.switches.base import prefix_variable
 
 CORES = {
     "cpus": Field(int, (), low=0, high=4095, many=True),
@@ -67,8 +70,16 @@ def load(path: Path | None) -> Bed:
         raise BadInput(f"{where}: [switch.NAME] must be tables")
     switches = tuple(_entry(name, check_table(f"{where}: [switch.{name}]", e, SWITCH)) for name, e in entries.items())
     return Bed(table["name"], where, cores["cpus"], cores["switch_cpus"], cores["generator_cpus"], ports["ring_size"],
-               qemu["binary"], qemu["accel"], qemu["memory_mib"], switches)
+               qemu["binary"], qemu["accel"], qemu["memory_mib"],
+               (*switches, *_built(os.environ, {s.name for s in switches})))
 
 
 def _entry(name: str, table: Mapping[str, Any]) -> SwitchEntry:
     return SwitchEntry(name, table["driver"], table["prefix"], tuple(table["options"].items()))
+
+
+def _built(environ: Mapping[str, str], named: Set[str]) -> Iterator[SwitchEntry]:
+    """Drivers under their own names, installed where the environment says; what a testbed says goes first."""
+    for driver in SWITCHES:
+        if driver.name not in named and (prefix := environ.get(prefix_variable(driver.name))):
+            yield SwitchEntry(driver.name, driver.name, prefix)

@@ -179,6 +179,17 @@ def said_by(argv: Sequence[str]) -> str:
     return done.stdout + done.stderr
 
 
+def prefix_variable(name: str) -> str:
+    """The environment variable that says where this switch is installed."""
+    return f"VSWBENCH_{name.upper().replace('-', '_')}_PREFIX"
+
+
+def build_it_yourself(name: str, binary: str) -> str:
+    """What is missing, and the cure, of a switch that Debian has no package of."""
+    return (f"{binary} is not there: build {name} from its sources, and say where it is installed with "
+            f"--switch {name}={name}@PREFIX or {prefix_variable(name)}=PREFIX")
+
+
 def cpu_mask(cpus: Sequence[int]) -> str:
     """CPU numbers as the hexadecimal mask that DPDK and OVS take."""
     return hex(sum(1 << cpu for cpu in cpus))

@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Drivers of switches that Debian has no package of: FastClick, Snabb. What they write, read and refuse, without the
+switch; and short real runs of those that VSWBENCH_NAME_PREFIX (or /usr) has.
+"""
+
+import csv
+import os
+import re
+import socket
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import bed, host, run, testbed
+from harness.cores import assign
+from harness.errors import CannotRun, CellFailed, Unsupported
+from harness.switches import fastclick, find
+from harness.switches.base import File, PortCounters, Site, Spawn, prefix_variable
+from harness.switches.fastclick import FastClick
+from harness.switches.snabb import Snabb
+from harness.tests.support import FOLDER, cells_of_text, executable, processes_of, setup_of, vswbench, write
+from harness.topology import Topology, build
+from harness.virtio import Virtio
+
+BUILT = (FastClick(), Snabb())
+every_built = pytest.mark.parametrize("driver", BUILT, ids=lambda d: d.name)
+P2P = build("p2p", 0, "two-way")
+CHAIN = build("loopback", 3, "two-way")
+
+
+def site_of(topology: Topology, folder: str = FOLDER, *, switch_cpus: int = 1, **more: Any) -> Site:
+    sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
+    cores = assign(range(8), switch_cpus, ["generator"])
+    options = {key: field.default for driver in BUILT for key, field in driver.options.items()}
+    if "queues" in more:
+        more["virtio"] = Virtio(queues=more.pop("queues"))
+    return replace(Site(f"{folder}/switch", sockets, topology, cores, "/opt/switch", 512, "vsw-0-switch",
+                        options=options), **more)
+
+
+def both_ways(topology: Topology) -> set[tuple[int, int]]:
+    return {*topology.wires, *((b, a) for a, b in topology.wires)}
+
+
+def text_of(steps: Any) -> str:
+    [file] = [step for step in steps if isinstance(step, File)]
+    return str(file.text)
+
+
+# ---- where they are ------------------------------------------------------------------------------------------------
+
+def test_the_environment_says_where_a_switch_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VSWBENCH_FASTCLICK_PREFIX", "/opt/click-2026")
+    monkeypatch.setenv("VSWBENCH_OVS_DPDK_PREFIX", "/opt/ovs")
+    monkeypatch.setenv("VSWBENCH_SNABB_PREFIX", "")
+    assert {s.name: s.prefix for s in bed.load(None).switches} == {"fastclick": "/opt/click-2026",
+                                                                      "ovs-dpdk": "/opt/ovs"}
+    testbed = write(tmp_path / "t.toml", 'name = "t"\n[switch.fastclick]\ndriver = "fastclick"\nprefix = "/opt/mine"\n')
+    assert [s.prefix for s in bed.load(testbed).switches if s.name == "fastclick"] == ["/opt/mine"]
+
+
+@every_built
+def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: Any, tmp_path: Path) -> None:
+    missing = driver.check(str(tmp_path)).missing
+    assert str(tmp_path) in missing and f"{driver.name}@PREFIX" in missing and prefix_variable(driver.name) in missing
+
+
+SAYS = {"snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
+        "fastclick": "2.1"}
+CLASSES = "Idle\nControlSocket\nFromDPDKDevice\nToDPDKDevice"
+HEARD = {"snabb": "2024.08 (3-gf32729274)",
+         "fastclick": "2.1"}
+
+
+def fake(driver: Any, prefix: Path, says: str) -> Path:
+    """An installation whose main binary runs this script."""
+    return executable(prefix / "bin" / {"fastclick": "click"}.get(driver.name, driver.name), says)
+
+
+@every_built
+def test_a_switch_tells_its_version(driver: Any, tmp_path: Path) -> None:
+    binary = fake(driver, tmp_path, f"#!/bin/sh\n[ \"$5\" = classes ] && echo '{CLASSES}' && exit\n"
+                                    f"echo '{SAYS[driver.name]}'\n")
+    check = driver.check(str(tmp_path))
+    assert (check.version, check.missing, check.files[0]) == (HEARD[driver.name], "", str(binary))
+
+
+@every_built
+@pytest.mark.parametrize("script", ["", "#!/bin/sh\nkill -SEGV $$\n", "#!/nowhere/sh\n", "#!/bin/sh\necho hello\n",
+                                    "#!/bin/sh\nprintf '\\377\\376'\n"])
+def test_a_strange_binary_is_missing_and_no_exception(driver: Any, script: str, tmp_path: Path) -> None:
+    assert str(fake(driver, tmp_path, script)) in driver.check(str(tmp_path)).missing
+
+
+def test_a_click_without_dpdk_is_not_enough(tmp_path: Path) -> None:
+    fake(FastClick(), tmp_path, "#!/bin/sh\n[ $5 = version ] && echo 2.1 || echo Idle\n")
+    assert "DPDK" in FastClick().check(str(tmp_path)).missing
+
+
+# ---- fake processes: order, readiness, crash, time-out ------------------------------------------------------------
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In which a unix socket's path fits."""
+    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as name:
+        yield Path(name)
+
+
+def brought_up(driver: Any, prefix: Path, folder: Path) -> None:
+    """Launch and wire a fake installation, with peers that have made their sockets."""
+    [cell] = cells_of_text(folder, '[matrix]\ntopology = "p2p"', cpus=host.cpus(),
+                           switches=[f"{driver.name}={driver.name}@{prefix}"])
+    setup = setup_of(cell, str(folder))
+    Path(setup.site.folder).mkdir()
+    for path in setup.site.sockets:
+        write(Path(path), "")
+    with ExitStack() as stack:
+        bed_up = testbed.Testbed(cell, setup, folder, stack)
+        for step in (*setup.launch, *setup.wire):
+            bed_up._do(step)
+
+
+READY = {"fastclick": "control", "snabb": "ready"}
+
+
+@every_built
+def test_a_switch_that_ends_at_once_is_named_with_its_last_words(driver: Any, tmp_path: Path, folder: Path) -> None:
+    fake(driver, tmp_path, "#!/bin/sh\necho 'no such thing' >&2\nexit 3\n")
+    with pytest.raises(CellFailed, match="ended with status 3.*no such thing"):
+        brought_up(driver, tmp_path, folder)
+
+
+@every_built
+def test_a_switch_that_never_gets_ready_is_given_up(driver: Any, tmp_path: Path, folder: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testbed, "SOCKET_S", 0.3)
+    fake(driver, tmp_path, "#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(CellFailed, match=f"{READY[driver.name]}: not within 0.3 s"):
+        brought_up(driver, tmp_path, folder)
+
+
+def slow_to_start(name: str, folder: Path) -> str:
+    return f"#!/bin/sh\nsleep 0.2\n: > {folder}/switch/{READY[name]}\nexec sleep 60\n"
+
+
+@every_built
+def test_a_switch_is_waited_for(driver: Any, tmp_path: Path, folder: Path) -> None:
+    fake(driver, tmp_path, slow_to_start(driver.name, folder))
+    brought_up(driver, tmp_path, folder)
+
+
+# ---- fastclick -----------------------------------------------------------------------------------------------------
+
+def test_fastclick_joins_both_ends_of_every_wire() -> None:
+    text = text_of(FastClick().launch(site_of(CHAIN)))
+    devices = {name: int(port) for name, port in re.findall(r"^(\w+) :: \w+DPDKDevice\((\d+),", text, re.MULTILINE)}
+    joined = re.findall(r"^(\w+) -> (\w+);", text, re.MULTILINE)
+    assert {(devices[rx], devices[tx]) for rx, tx in joined} == both_ways(CHAIN)
+    assert len(devices) == 2 * len(CHAIN.ports)
+
+
+def test_fastclick_numbers_its_devices_as_the_sockets_are_given() -> None:
+    site = site_of(CHAIN)
+    [spawn] = [s for s in FastClick().launch(site) if isinstance(s, Spawn)]
+    vdevs = [spawn.argv[i + 1] for i, word in enumerate(spawn.argv) if word == "--vdev"]
+    assert [v.split(",")[:2] for v in vdevs] == [[f"net_vhost{i}", f"iface={s}"] for i, s in enumerate(site.sockets)]
+
+
+def test_large_frames_fit_a_buffer_of_fastclick() -> None:
+    text = text_of(FastClick().launch(site_of(P2P, frame_max_bytes=9018)))
+    [size] = re.findall(r"MBUF_SIZE (\d+)", text)
+    assert int(size) >= 9018 + 128
+
+
+@pytest.fixture
+def control(folder: Path) -> Iterator[Callable[[bytes, dict[bytes, bytes]], str]]:
+    """A ControlSocket that greets and answers lines; gives its path."""
+    listener = socket.socket(socket.AF_UNIX)
+    threads: list[threading.Thread] = []
+
+    def start(greeting: bytes, answers: dict[bytes, bytes]) -> str:
+        path = str(folder / "control")
+        listener.bind(path)
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rwb") as stream:
+                stream.write(greeting)
+                stream.flush()
+                for line in stream:
+                    if (answer := answers.get(line.strip())) is None:
+                        return
+                    stream.write(answer)
+                    stream.flush()
+        threads.append(threading.Thread(target=serve, daemon=True))
+        threads[0].start()
+        return path
+    yield start
+    listener.close()
+
+
+GREETING = b"Click::ControlSocket/1.3\r\n"
+
+
+def data(text: bytes) -> bytes:
+    return b"200 Read handler 'x' OK\r\nDATA %d\r\n%s" % (len(text), text)
+
+
+def test_counts_are_read_from_a_control_socket(control: Any) -> None:
+    path = control(GREETING, {b"READ rx0.count": data(b"18446744073709551615"), b"READ tx0.count": data(b"7\n")})
+    assert fastclick.read_handlers(path, ["rx0.count", "tx0.count"]) == [2**64 - 1, 7]
+
+
+ANSWERS = {"no handler": b"511 No handler named 'rx0.count'\r\n", "many lines": b"520-Bad:\r\n520 Worse\r\n",
+           "no data": b"200 OK\r\nNOTHING\r\n", "no number": data(b"many"), "too little": b"200 OK\r\nDATA 9\r\n1",
+           "no length": b"200 OK\r\nDATA x\r\n"}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_a_strange_answer_fails_the_cell(answer: bytes, control: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastclick, "TIMEOUT_S", 0.2)
+    path = control(GREETING, {b"READ rx0.count": answer})
+    with pytest.raises(CellFailed) as caught:
+        fastclick.read_handlers(path, ["rx0.count"])
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0\r\n", b"Click::ControlSocket/2.0\r\n", b"\xff\xfe\r\n"])
+def test_another_server_is_no_control_socket(greeting: bytes, control: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastclick, "TIMEOUT_S", 0.2)
+    with pytest.raises(CellFailed):
+        fastclick.read_handlers(control(greeting, {}), ["rx0.count"])
+
+
+def test_fastclick_counts_each_port_of_the_topology(control: Any, folder: Path) -> None:
+    (folder / "switch").mkdir()
+    counts = {"rx0.count": 100, "tx0.count": 9, "tx0.dropped": 1, "rx1.count": 10, "tx1.count": 90, "tx1.dropped": 10}
+    path = control(GREETING, {f"READ {k}".encode(): data(str(v).encode()) for k, v in counts.items()})
+    site = site_of(P2P, str(folder))
+    Path(path).rename(site.path("control"))
+    assert FastClick().counters(site, lambda argv: "") == [PortCounters("p0", 100, 9, 1),
+                                                           PortCounters("p1", 10, 90, 10)]
+
+
+# ---- snabb ---------------------------------------------------------------------------------------------------------
+
+def test_snabb_joins_both_ends_of_every_wire() -> None:
+    site = site_of(CHAIN)
+    text = text_of(Snabb().launch(site))
+    assert re.findall(r"\[\[(.*?)\]\]", text.splitlines()[0]) == list(site.sockets)
+    assert {(int(a), int(b)) for a, b in re.findall(r"\{(\d+), (\d+)\}", text.splitlines()[1])} == both_ways(CHAIN)
+
+
+@pytest.mark.parametrize("site, word", [(site_of(P2P, switch_cpus=2), "core"), (site_of(P2P, queues=2), "queue"),
+                                        (site_of(P2P, virtio=Virtio(sockets="switch")), "server"),
+                                        (site_of(P2P, virtio=Virtio(rings="packed")), "split")])
+def test_what_snabb_cannot_do_is_known_before_it_starts(site: Site, word: str) -> None:
+    with pytest.raises(Unsupported, match=word):
+        Snabb().launch(site)
+
+
+def links(site: Site, counts: dict[tuple[int, int], dict[str, int]]) -> None:
+    """The shared objects of a Snabb that has counted so."""
+    for (tx, rx), counters in counts.items():
+        for name, count in counters.items():
+            path = Path(site.path("shm")) / "4711" / "links" / f"port{tx}.tx -> port{rx}.rx" / f"{name}.counter"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(struct.pack("=Q", count))
+
+
+def test_snabb_tells_where_a_packet_was_lost(tmp_path: Path) -> None:
+    site = site_of(P2P, str(tmp_path))
+    links(site, {(0, 1): {"txpackets": 100, "txdrop": 20, "rxpackets": 90},
+                 (1, 0): {"txpackets": 7, "txdrop": 0, "rxpackets": 6}})
+    assert Snabb().counters(site, lambda argv: "") == [PortCounters("p0", 120, 6, 0), PortCounters("p1", 7, 90, 20)]
+
+
+@pytest.mark.parametrize("trouble", ["none", "one is missing", "one is cut off", "two processes"])
+def test_a_snabb_that_counts_something_else_fails_the_cell(trouble: str, tmp_path: Path) -> None:
+    site = site_of(P2P, str(tmp_path))
+    if trouble != "none":
+        both = {"txpackets": 1, "txdrop": 0, "rxpackets": 1}
+        links(site, {(0, 1): both, (1, 0): both})
+        shm = Path(site.path("shm"))
+        counter = shm / "4711" / "links" / "port1.tx -> port0.rx" / "txdrop.counter"
+        if trouble == "one is missing":
+            counter.unlink()
+        elif trouble == "one is cut off":
+            counter.write_bytes(b"123")
+        else:
+            (shm / "4712" / "links" / "port0.tx -> port1.rx").mkdir(parents=True)
+    with pytest.raises(CellFailed, match="Snabb"):
+        Snabb().counters(site, lambda argv: "")
+
+
+def test_snabb_takes_the_features_that_its_peer_has() -> None:
+    merged, unmerged = (text_of(Snabb().launch(site_of(P2P, virtio=Virtio(mergeable=m)))) for m in (True, False))
+    assert "local features = 0x18008000\n" in merged and "local features = 0x18000000\n" in unmerged
+
+
+def test_fastclick_is_the_server_of_its_sockets_where_a_scenario_asks_for_it() -> None:
+    words = repr(FastClick().launch(site_of(P2P, virtio=Virtio(sockets="switch"))))
+    assert words.count("client=0") == 2 and "client=1" not in words
+
+
+# ---- for real ------------------------------------------------------------------------------------------------------
+
+PROGRAMS = all((run.BUILD / name).exists() for name in ("pktgen", "meter", "vnf"))
+SCENARIO = """
+name = "real"
+[matrix]
+topology = ["p2p", "loopback"]
+guest = "process"
+direction = "two-way"
+[search]
+trials = 1
+trial_s = 0.2
+warmup_s = 0.1
+[repeat]
+anchor = false
+"""
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def prefix_of(driver: Any) -> str:
+    """Where it is installed; skips the test if it is not, or cannot run here."""
+    prefix = os.environ.get(prefix_variable(driver.name), "/usr")
+    if not PROGRAMS:
+        pytest.skip(f"pktgen, meter and vnf are not built in {run.BUILD}")
+    if missing := driver.check(prefix).missing:
+        pytest.skip(missing)
+    try:
+        host.check_hugepages_possible(512)
+    except CannotRun as why:
+        pytest.skip(str(why))
+    return prefix
+
+
+def outside() -> set[str]:
+    """What switches may leave behind on a machine, outside the folder of their run."""
+    roots = ("/dev/shm", "/run/snabb", "/dev/hugepages")
+    return {*(str(path) for root in roots for path in [Path(root), *Path(root).glob("**/*")] if path.exists()),
+            *map(str, Path("/tmp").glob("vhost_features*"))}
+
+
+@every_built
+def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folder: Path, tmp_path: Path) -> None:
+    switch, before = f"{driver.name}={driver.name}@{prefix_of(driver)}", outside()
+    status, out, err = vswbench(folder, "run", write(tmp_path / "real.toml", SCENARIO), "--switch", switch,
+                                "--out", tmp_path / "out", timeout_s=120)
+    assert (status, err) == (0, ""), out
+    [results] = (tmp_path / "out").iterdir()
+    trials = rows_of(results / "trials.csv")
+    assert {t["topology"] for t in trials} == {"p2p", "loopback"}
+    for t in trials:
+        assert t["status"] == "ok" and int(t["sent_count"]) == int(t["received_count"]) + int(t["lost_count"])
+    ports = rows_of(results / "ports.csv")
+    assert [p["port"] for p in ports] == ["p0", "p1", "p0", "g1.0", "g1.1", "p1"]
+    for one, other in zip(ports[::2], ports[1::2]):      # the ends of a wire
+        for rx, tx in ((one, other), (other, one)):     # what is missing was dropped, or is still in the switch
+            assert 0 < int(tx["tx_count"]) <= int(rx["rx_count"]) and int(tx["dropped_count"]) >= 0
+    assert processes_of(folder) == [] and outside() <= before
+
+
+def test_drivers_of_built_switches_are_found_by_name() -> None:
+    assert [find(d.name) for d in BUILT] == [find(name) for name in ("fastclick", "snabb")]
+    assert all(find(d.name) for d in BUILT)
