@@ -82,6 +82,10 @@ start_forwarding(struct vnf *v)
 		fprintf(stderr, "vnf: %s\n", error);
 		exit(EXIT_CANNOT_RUN);
 	}
+	if (f->nf->init == NULL && chosen_arg != NULL) {
+		fprintf(stderr, "vnf: %s takes no argument, not '%.40s'\n", f->nf->name, chosen_arg);
+		exit(EXIT_BAD_ARGUMENTS);
+	}
 	if (f->nf->init != NULL && f->nf->init(chosen_arg, error) != 0) {
 		fprintf(stderr, "vnf: %s: %s\n  %s: %s\n", f->nf->name, error, f->nf->name, f->nf->help);
 		exit(EXIT_BAD_ARGUMENTS);

@@ -14,8 +14,6 @@ from scapy.packet import Packet, Raw
 
 WAIT_S = 20.0
 ETHER = Ether(src="02:0a:0b:0c:0d:0e", dst="02:00:00:00:00:aa")     # else scapy would look for addresses on the wire
-for l4_layer in (UDP, TCP):
-    l4_layer.payload_guess = []         # payloads here are noise, whatever the ports say
 
 
 def forward(tmp_path, nf: str, *inputs: Sequence[bytes]) -> tuple[list[list[bytes]], dict[str, Any]]:
