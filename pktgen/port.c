@@ -8,6 +8,7 @@
 
 #define POOL_CACHE 256u
 #define POOL_SPARE 1024u /* bursts in flight and per-lcore caches */
+#define DRIVER_ROOM 12u /* beyond a frame with its FCS: net_virtio wants room for a VLAN tag and its own header, too */
 
 static int
 fail(char error[PORT_ERROR_MAX], const char *what, uint16_t port, int rc)
@@ -62,8 +63,8 @@ port_make_wires(unsigned int pairs, const struct port_request *r, char error[POR
 static struct rte_mempool *
 make_pool(const char *name, unsigned int count, uint16_t frame_max)
 {
-	unsigned int room = RTE_MAX(RTE_MBUF_DEFAULT_BUF_SIZE,
-				    RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL((unsigned int)frame_max, RTE_CACHE_LINE_SIZE));
+	unsigned int bytes = RTE_ALIGN_CEIL(frame_max + DRIVER_ROOM, RTE_CACHE_LINE_SIZE);
+	unsigned int room = RTE_MAX(RTE_MBUF_DEFAULT_BUF_SIZE, RTE_PKTMBUF_HEADROOM + bytes);
 
 	return rte_pktmbuf_pool_create(name, count, POOL_CACHE, 0, (uint16_t)room, (int)rte_socket_id());
 }

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Of all tests of nfs."""
+"""Of all tests of nfs. They start our programs as those of pktgen do (coretest.py)."""
+
+import sys
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import TCP, UDP
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "pktgen" / "tests"))
 
 
 @pytest.fixture(autouse=True)
