@@ -17,6 +17,7 @@ FEWEST = 3              # of two anchors that differ nobody can say which one is
 NORMAL = 1.4826         # standard deviation of normal values / their median absolute deviation
 DEVIATIONS = 3.0
 LEAST_RATIO = 0.01      # starts of one program differ by so much anyway
+STEADY_RATIO = 0.05     # a band wider than this tells of a machine that is never the same (methodology D.3 wants 3 %)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def said(anchors_pps: Mapping[int, float], repeats: Mapping[int, int], at_end: b
     if allowed is None:
         return f"{text}; {FEWEST} blocks would tell which are suspect"
     text += f", within a band of +-{100 * allowed.ratio:.1f} %"
+    text += ": the machine itself was not steady" if allowed.ratio > STEADY_RATIO else ""
     off = suspects(anchors_pps, repeats)
     if not off:
         return text

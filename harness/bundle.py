@@ -133,12 +133,17 @@ grep -E '  data/figures/.*[.]svg$' SHA256SUMS | sha256sum -c -
 """
 
 
+def _duration(seconds: Any) -> str:
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:
+        return "a time that is not known"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
 def readme(run: results.Results, notes: Sequence[str] = ()) -> str:
     """How to get from the data to the figures, and from a machine to the data."""
     about = run.about
     versions, machine = _mapping(about.get("versions")), _mapping(about.get("machine"))
-    took_s = about.get("duration_s")
-    minutes = f"{took_s / 60:.0f}" if isinstance(took_s, (int, float)) and abs(took_s) < 1e9 else "?"
+    took = _duration(about.get("duration_s"))
     megabytes = sum(p.stat().st_size for p in _walk(run.folder)) / 1e6
     known = _mapping(versions.get("switches")).items()
     switches = "".join(f"- {name}: {said.get('version', '')}\n" for name, said in known if isinstance(said, Mapping))
@@ -161,7 +166,7 @@ files in data/ and checks each SVG against SHA256SUMS. PDF files carry their dat
     make setup
     ./vswbench rerun data --any-machine
 
-Took {minutes} minutes and {megabytes:.1f} MB then; needs root for real switches. It measures the very scenarios
+Took {took} and {megabytes:.1f} MB then; needs root for real switches. It measures the very scenarios
 of this run (asked/, also in data/run.json) and compares: exit status 0 no cell slower, 3 some are, 4 not decided.
 The command then was:
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What became of a cell: in one block, or over all of them. Pure."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.plan import Cell
 from harness.results import Results, Value, summarised
 from harness.search import Result
+from harness.search.base import UNSTABLE_RATIO
 from harness.search.base import flagged as with_flag
 
 
@@ -39,11 +41,19 @@ def over_blocks(cell: Cell, outcomes: Sequence[Outcome]) -> Outcome:
     lost = [o for o in outcomes if o not in measured]
     flags = ("blocks_missing",) if lost else ()
     goals = {r.metric: r.goal for o in reversed(measured) for r in o.results}
-    results = [replace(_result(summarised(of_metric), flags), goal=goals[m]) for m, of_metric in values.items()]
+    results = [replace(_result(summarised(of_metric), (*flags, *_unsteady(of_metric))), goal=goals[m])
+               for m, of_metric in values.items()]
     status = "ok" if all(r.status == "ok" for r in results) else "invalid"
     reason = f"{len(lost)} of {len(outcomes)} blocks failed; the first: {lost[0].reason}" if lost else ""
     return Outcome(cell, status, reason, results, tuple(dict.fromkeys(f for r in results for f in r.flags)), ends_run,
                    sum(o.traffic_s for o in outcomes), sum(o.wall_s for o in outcomes))
+
+
+def _unsteady(values: Sequence[Value]) -> tuple[str, ...]:
+    """`unstable` for a rate that varied over the blocks more than it does on a steady machine (methodology D.3)."""
+    rates = [v.value for v in values if v.unit == "pps" and v.status == "ok" and v.value]
+    varies = len(rates) > 2 and statistics.stdev(rates) > UNSTABLE_RATIO * statistics.mean(rates)
+    return ("unstable",) if varies else ()
 
 
 def flagged(outcome: Outcome, flag: str) -> Outcome:

@@ -167,6 +167,12 @@ def _done(folder: Path) -> tuple[Done, Done, dict[str, list[float]], list[str]]:
     return done, frozenset(last), took_s, warnings
 
 
+def duration_s(old: Resume) -> float:
+    """How long the run took so far: by its own word, or that of its finished cells where it was killed and has none."""
+    said = old.about.get("duration_s")
+    return said if isinstance(said, float) else sum(sum(seconds) for seconds in old.took_s.values())
+
+
 def _seconds(row: Row) -> float | None:
     """How long a row of blocks.csv took; None where its times are damaged."""
     try:

@@ -180,7 +180,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
             whole = len(outcomes) == len(cells) and not any(o.ends_run for o in outcomes)
             summary |= {"state": "complete" if whole else "interrupted", "accel": job.accel,
                         "ended_utc": ended.isoformat(),
-                        "duration_s": (ended - started).total_seconds() + (before.get("duration_s", 0) if go_on else 0),
+                        "duration_s": (ended - started).total_seconds() + (resume.duration_s(old) if old else 0.0),
                         "outcomes": {o.cell.id: {"status": o.status, "reason": o.reason,
                                                  "traffic_s": round(o.traffic_s, 3), "wall_s": round(o.wall_s, 3)}
                                      for o in outcomes}}

@@ -62,7 +62,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
                      "raise search_max_s, take a larger width_ratio"),
     "below_width": ("this goal and another came closer to each other than the width of the search",
                     "take them as equal, or lower width_ratio"),
-    "unstable": ("R+ varied by over 2 %, a load lost frames that a higher one did not lose, a tenth of R+ lost frames, "
+    "unstable": ("R+ varied by over 2 % (or a rate did from block to block), a load lost frames that a higher one did not lose, a tenth of R+ lost frames, "
                  "or less than half of what was forwarded could be had within the goal",
                  "the machine disturbs what it measures: make it quieter, compare only with many repeats"),
     "drift": ("R+ at the end of the search was off from R+ at its beginning by over 3 % and beyond the range of its "

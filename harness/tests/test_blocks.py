@@ -7,20 +7,22 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import bed, blocks, record, results, resume, run
+from harness import bed, blocks, outcome, record, results, resume, run
 from harness.asked import Asked, of_run, unpacked
 from harness.errors import BadInput, CellFailed
 from harness.plan import Cell
 from harness.run import Outcome
 from harness.scenario import fingerprint
+from harness.search import Result
 from harness.sim import SimulatedTestbed, simulated_up
 from harness.tests.support import (NULL_CELL, QUICK, cells_of, cells_of_text, eventually, seeded, start_vswbench,
                                    vswbench,
@@ -305,6 +307,22 @@ NULL_BLOCKS = (f'name = "n"\n{NULL_CELL}[search]\ntrials = 2\ntrial_s = 0.05\nwa
 
 
 @needs_pktgen
+def spent_s(folder: Path) -> float:
+    """Of all cells of a run."""
+    return sum((datetime.fromisoformat(r["ended_utc"]) - datetime.fromisoformat(r["started_utc"])).total_seconds()
+               for r in rows_of(folder / "blocks.csv"))
+
+
+def test_a_rate_that_varies_from_block_to_block_is_unstable(tmp_path: Path) -> None:
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"\n', switches=["testpmd"])
+
+    def flags(*rates: float, unit: str = "pps") -> Sequence[str]:
+        return outcome.over_blocks(cell, [Outcome(cell, "ok", "", [Result("m", rate, unit, 3)])
+                                          for rate in rates]).flags
+    assert flags(1e6, 1.01e6, 0.99e6) == () and flags(1e6, 1.05e6, 0.95e6) == ("unstable",)
+    assert flags(1e6, 1.05e6) == () and flags(1.0, 9.0, 5.0, unit="ns") == ()
+
+
 def test_a_run_that_is_killed_goes_on_and_measures_only_what_is_missing(tmp_path: Path, runtime: Path) -> None:
     scenario = write(tmp_path / "n.toml", NULL_BLOCKS)
     process = start_vswbench(runtime, "run", scenario, "--switch", "a=null", "--switch", "b=null", "--out",
@@ -327,6 +345,7 @@ def test_a_run_that_is_killed_goes_on_and_measures_only_what_is_missing(tmp_path
     status, out, err = vswbench(runtime, "run", "--resume", folder, timeout_s=60)
     assert status == 0 and "Traceback" not in err, out + err
     assert "cut off" in out and out.count("] block ") == 6 - done
+    assert json.loads((folder / "run.json").read_text())["duration_s"] > spent_s(folder)     # a killed run says none
     rows = [r for r in rows_of(folder / "trials.csv")]
     assert len(rows) == 2 * (2 * 2 + 4)
     assert {(r["cell_id"], r["block"]) for r in rows_of(folder / "blocks.csv")} == {
