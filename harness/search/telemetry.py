@@ -12,6 +12,7 @@ from harness.search.settings import Search
 from harness.trial import Request, Trial
 
 PHASE = "telemetry"
+OFF_RATIO = 0.1         # reading counters costs a switch less of its rate than that
 
 
 def telemetry(search: Search, rates: Mapping[str, float]) -> Steps:
@@ -21,7 +22,7 @@ def telemetry(search: Search, rates: Mapping[str, float]) -> Steps:
     for _ in range(search.telemetry_trials):
         for at, pps in asked:
             trials[at].append((yield Request(PHASE + at, pps, search.telemetry_trial_s, telemetry=True)))
-    return [result for at, done in trials.items() for result in _results(at, done)]
+    return [result for at, done in trials.items() for result in _results(at, done, rates.get("rplus"))]
 
 
 def _loads(search: Search, rates: Mapping[str, float]) -> Iterator[tuple[str, float | None]]:
@@ -32,13 +33,16 @@ def _loads(search: Search, rates: Mapping[str, float]) -> Iterator[tuple[str, fl
             yield f"@{fraction(ratio, 'rplus')}", ratio * rates["rplus"]
 
 
-def _results(at: str, trials: Sequence[Trial]) -> list[Result]:
+def _results(at: str, trials: Sequence[Trial], rplus_pps: float | None) -> list[Result]:
+    """`unstable` where a saturating trial's own rate is far off R+: what it cost then is not what it cost otherwise."""
+    off = any(rplus_pps and abs(t.rx_pps / rplus_pps - 1) > OFF_RATIO for t in trials if t.request.rate_pps is None)
+    more = ["unstable"] if off else []
     results = []
     for name in SOURCES:
         values = [t.cost.values.get(name) if t.cost else None for t in trials]
         if any(v is not None for v in values):
             unit = "cycles" if "cycles" in name else "1"
-            results.append(_said(name, trials, of_trials(name + at, unit, trials, values)))
+            results.append(_said(name, trials, of_trials(name + at, unit, trials, values, more)))
     return results
 
 

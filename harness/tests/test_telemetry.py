@@ -37,9 +37,10 @@ PLAN = Search("rplus", 1, 1.0, 0.0, (), 1, 1.0, telemetry_trials=2, telemetry_tr
 
 # ---- the search ----------------------------------------------------------------------------------------------------
 
-def drive(plan: Search, costs: Mapping[str, Sequence[Cost | None]], flags: Sequence[str] = ()
+def drive(plan: Search, costs: Mapping[str, Sequence[Cost | None]], flags: Sequence[str] = (), slower: float = 1.0
           ) -> tuple[list[Request], dict[str, Result]]:
-    """What is asked for behind the search, and what comes of it where trials of a phase cost so much."""
+    """What is asked for behind the search, and what comes of it where trials of a phase cost so much. The machine has
+    become `slower` when they come."""
     left = {phase: iter(of) for phase, of in costs.items()}
     steps, asked = search.run(plan, True), []
     try:
@@ -47,7 +48,8 @@ def drive(plan: Search, costs: Mapping[str, Sequence[Cost | None]], flags: Seque
         while True:
             trial = made([direction(10**6, 10**6)], phase=request.phase, rate_pps=request.rate_pps, cell_flags=flags)
             if request.telemetry:
-                trial = replace(trial, cost=next(left[request.phase], None) if request.phase in left else None)
+                trial = replace(trial, rx_pps=trial.rx_pps * slower,
+                                cost=next(left[request.phase], None) if request.phase in left else None)
             asked.append(request)
             request = steps.send(trial)
     except StopIteration as done:
@@ -96,6 +98,13 @@ def test_a_switch_with_time_to_spare_spoils_only_what_is_not_its_own_count() -> 
                        [NOT_SATURATED, "tcg"])
     assert results["cycles_per_packet"].flags == (NOT_SATURATED, "tcg")
     assert results["switch_cycles_per_packet"].flags == ("tcg",)
+
+
+@pytest.mark.parametrize("slower, flags", [(1.0, ()), (0.95, ()), (0.5, ("unstable",))])
+def test_a_machine_that_has_changed_since_the_search_is_said(slower: float, flags: Sequence[str]) -> None:
+    told = {"telemetry": 2 * [costs(cycles_per_packet=4.0)], "telemetry@0.50rplus": 2 * [costs(cycles_per_packet=4.0)]}
+    _, results = drive(PLAN, told, slower=slower)
+    assert results["cycles_per_packet"].flags == flags and results["cycles_per_packet@0.50rplus"].flags == ()
 
 
 def test_a_simulated_switch_has_the_trials_and_tells_nothing_of_them() -> None:
