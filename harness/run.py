@@ -339,7 +339,8 @@ class _Job:
     def _measure(self, cell: Cell, version: str, folder: Path) -> list[Result]:
         logs = self.record.log_folder(cell)
         folder.mkdir()
-        setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg")
+        setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg",
+                           host.has_vhost_net())
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
             steps = search.run(cell.search, cell.has_latency)

@@ -209,7 +209,9 @@ class Testbed:
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""
-        return self.cell.flags + (["tcg"] if self.accel() == "tcg" else [])
+        nics = [nic for peer in self.setup.peers if peer.vm for nic in peer.vm.nics]
+        return (self.cell.flags + (["tcg"] if self.accel() == "tcg" else [])
+                + ([] if all(nic.vhost for nic in nics) else ["no_vhost_net"]))
 
     def accel(self) -> str:
         """"kvm", "tcg", or "" where no VM is involved."""
