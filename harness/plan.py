@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import machine, nfs, ports, programs, qemu, topology, traffic, virtio
+from harness import kernelnf, machine, nfs, ports, programs, qemu, topology, traffic, virtio
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
@@ -64,6 +64,11 @@ class Cell:
     def chain_length(self) -> int:
         """Number of nfs in the chain; 0 where there is no loopback."""
         return self.topology.chain_length
+
+    @property
+    def nf_names(self) -> tuple[str, ...]:
+        """The nf of each guest of the chain, in order."""
+        return nfs.names(self.nf, self.chain_length)
 
     @property
     def has_latency(self) -> bool:
@@ -290,7 +295,10 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
 
 
 def _no_ports(cell: Cell) -> str:
-    """Why the cell's guests and frames cannot have ports of its kind; empty if they can."""
+    """Why the cell's guests, nfs and frames cannot have ports of its kind; empty if they can."""
+    if why := kernelnf.unsupported(cell.nf_names, cell.guest, cell.port_kind, cell.virtio.queues, cell.idle,
+                                   cell.frame_max_bytes, cell.traffic):
+        return why
     return ports.unsupported(cell.port_kind, cell.guest, cell.frame_max_bytes, cell.machine.image, cell.virtio.queues)
 
 
@@ -399,6 +407,14 @@ def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
     return shared if cell.cores.shares(name) else "busy"
 
 
+def _kernel_nf(cell: Cell, name: str) -> list[str]:
+    """Options of kernelnf in a guest whose nf is the kernel's own; empty in others."""
+    if (nf := _nf(cell, name)) not in kernelnf.NAMES:
+        return []
+    ends = [(port.peer, port.peer_port) for port in _held(cell, name)]
+    return kernelnf.options(nf, [(programs.mac(*end), programs.mac(*cell.topology.across(end))) for end in ends])
+
+
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
     idle = _idle(cell, name, role, "yield")
     ring_size, queues = _ring_size(cell, bed), cell.virtio.queues
@@ -407,6 +423,9 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
     cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
     binary = str(PurePosixPath(image.build) / role)
+    if own := _kernel_nf(cell, name):
+        binary = str(PurePosixPath(image.build) / kernelnf.PROGRAM)
+        return Peer(name, role, inside(ports.of_peer(ports.namespace(folder), name), [binary, *own]), env, ())
     if cell.port_kind == "ring":
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
@@ -451,13 +470,16 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
         boot_cpus=tuple(sorted({*cores.switch, cores.control, *(cpu for _, cpu in cores.pollers)})),
         control_cpu=cores.control, vcpu_cpus=_vcpu_cpus(cell, guest.name),
         page_mib=machine.PAGES[cell.machine.hugepages], offloads=cell.machine.offloads,
-        own=_own_image(cell, image, folder, guest.name),
+        own=_own_image(cell, image, folder, guest.name), kernel_nics=bool(_kernel_nf(cell, guest.name)),
         namespace=ports.namespace(folder) if cell.port_kind in ports.ON_DEVICES else "")
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
     idle = _idle(cell, guest.name, guest.role, "sleep")
     own = programs.own(guest.role, _nf(cell, guest.name), idle, ring_size, cell.frame_max_bytes, kind.queues)
+    argv = (guest.role, *programs.guest_eal(), *own)
+    if vm.kernel_nics:
+        argv = (kernelnf.PROGRAM, *_kernel_nf(cell, guest.name), "--cpu", str(kernelnf.VCPU))
     made = () if vm.namespace else _made(cell, _ends(cell, folder, guest.name))
-    return Peer(guest.name, guest.role, (guest.role, *programs.guest_eal(), *own), (), made, vm)
+    return Peer(guest.name, guest.role, argv, (), made, vm)
 
 
 def _own_image(cell: Cell, image: Image, folder: str, guest: str) -> OwnImage | None:

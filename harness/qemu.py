@@ -36,6 +36,7 @@ class Vm:
     page_mib: int = 2       # pages of its memory: hugepages of 2 or 1024 MiB, or 0 for pages of 4 KiB
     offloads: bool = False
     own: OwnImage | None = None     # boots this instead of our kernel
+    kernel_nics: bool = False   # its kernel has the NICs, not DPDK
     namespace: str = ""     # network namespace of QEMU; empty: the machine's
 
 
@@ -85,8 +86,8 @@ def _nic(index: int, nic: Nic, vm: Vm) -> Sequence[str]:
     kind = vm.virtio
     # an interrupt vector a queue, one for the control queue, one for changes of the configuration
     vectors = f",mq=on,vectors={2 * kind.queues + 2}" if kind.queues > 1 else ""
-    if vm.own and vm.accel == "tcg" and nic.vhost:
-        # a system's own virtio_net takes the NIC first, and QEMU 7.2 dies of its MSI-X set-up of a vhost NIC without KVM
+    if (vm.own or vm.kernel_nics) and vm.accel == "tcg" and nic.vhost:
+        # a kernel's virtio_net takes the NIC, and QEMU 7.2 dies of its MSI-X set-up of a vhost NIC without KVM
         vectors = ",mq=on,vectors=0" if kind.queues > 1 else ",vectors=0"
     offloads = "" if vm.offloads else ",csum=off,gso=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
     device = (f"virtio-net-pci,netdev=net{index},mac={nic.mac},rx_queue_size={kind.ring_size},"

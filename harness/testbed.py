@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import hops, host, ledger, nfs, programs, traffic, trial
+from harness import hops, host, kernelnf, ledger, programs, traffic, trial
 from harness.channel import Channel, together
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
@@ -202,8 +202,7 @@ class Testbed:
 
     def _hops(self, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]],
               directions: Sequence[Direction]) -> list[hops.Hop]:
-        names = nfs.chain(self.cell.nf) or (self.cell.nf,) * self.cell.chain_length
-        guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, names)]
+        guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, self.cell.nf_names)]
         return hops.between(guests, before, after, [d.sent_count for d in directions],
                             [d.meter["received_count"] for d in directions], self.cell.topology.flows[0].rx[0])
 
@@ -236,8 +235,9 @@ class Testbed:
                                back=flow.back, probe=request.phase == PROBE)
         if "seed" in asked:     # of each trial its own, or every repeat would be the same sample
             asked["seed"] += self._measured
-        if flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
-            asked = {"dst_mac": programs.mac(*(flow.via or flow.rx)), **asked}
+        router = kernelnf.addressee(self.cell.nf_names, flow.back)
+        if router or flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
+            asked = {"dst_mac": programs.mac(*(router or flow.via or flow.rx)), **asked}
         tx, rx = (port if who == peer else None for who, port in (flow.tx, flow.rx))
         return {"tx": tx, "rx": rx, **asked}
 
