@@ -3,14 +3,14 @@
 NICs, in a process guest its ends of the ports. Pure.
 
     linux-router    IPv4 forwarding from either device to the other; it takes what is addressed to it, and addresses it to
-                    whoever is at the other end of the wire
+                    the next router, or to whoever is behind the chain
     linux-bridge    the kernel's bridge, which learns
 """
 
 from collections.abc import Sequence
 
 from harness import ports
-from harness.topology import End
+from harness.topology import GENERATOR, End, Topology
 from harness.traffic import STANDARD_FRAME_BYTES, Traffic
 
 PROGRAM = "kernelnf"
@@ -46,14 +46,15 @@ def _no_route(traffic: Traffic) -> str:
     return ""
 
 
-def options(nf: str, wires: Sequence[tuple[str, str]]) -> list[str]:
-    """Of the program. `wires`: the MAC address of each device of the guest and that of the wire's other end."""
-    return ["--nf", nf, *(word for mine, other in wires for word in ("--port", f"{mine}={other}"))]
+def options(nf: str, hops: Sequence[tuple[str, str]]) -> list[str]:
+    """Of the program. `hops`: the MAC address of each device of the guest, and whom a router addresses what goes out."""
+    return ["--nf", nf, *(word for mine, other in hops for word in ("--port", f"{mine}={other}"))]
 
 
-def addressee(names: Sequence[str], back: bool) -> End | None:
-    """The first router on the way, whom frames must be addressed to, if any."""
-    numbers = [number for number, name in enumerate(names, 1) if name == ROUTER]
-    if not numbers:
-        return None
-    return (f"guest{numbers[-1]}", 1) if back else (f"guest{numbers[0]}", 0)
+def next_hop(topology: Topology, names: Sequence[str], end: End) -> End:
+    """Whom what is sent at `end` must be addressed to: the next router of the chain, since what is between them forwards
+    frames as they are; or whoever is behind the chain."""
+    who, port = topology.across(end)
+    while who != GENERATOR and names[[guest.name for guest in topology.guests].index(who)] != ROUTER:
+        who, port = topology.across((who, 1 - port))
+    return who, port

@@ -412,7 +412,8 @@ def _kernel_nf(cell: Cell, name: str) -> list[str]:
     if (nf := _nf(cell, name)) not in kernelnf.NAMES:
         return []
     ends = [(port.peer, port.peer_port) for port in _held(cell, name)]
-    return kernelnf.options(nf, [(programs.mac(*end), programs.mac(*cell.topology.across(end))) for end in ends])
+    hops = [kernelnf.next_hop(cell.topology, cell.nf_names, end) for end in ends]
+    return kernelnf.options(nf, [(programs.mac(*end), programs.mac(*hop)) for end, hop in zip(ends, hops)])
 
 
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:

@@ -235,7 +235,8 @@ class Testbed:
                                back=flow.back, probe=request.phase == PROBE)
         if "seed" in asked:     # of each trial its own, or every repeat would be the same sample
             asked["seed"] += self._measured
-        router = kernelnf.addressee(self.cell.nf_names, flow.back)
+        names = self.cell.nf_names
+        router = kernelnf.next_hop(self.cell.topology, names, flow.tx) if kernelnf.ROUTER in names else None
         if router or flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
             asked = {"dst_mac": programs.mac(*(router or flow.via or flow.rx)), **asked}
         tx, rx = (port if who == peer else None for who, port in (flow.tx, flow.rx))

@@ -31,9 +31,8 @@ def chain(tmp_path: Path, nf: str, guest: str, direction: str = "one-way", more:
 def hop_by_hop(cell: Cell, back: bool) -> str:
     """Where a frame comes out whose destination address the generator chose, if routers take only what is addressed to
     them and readdress it as their command line says; a model that knows only argv and the wires."""
-    to = kernelnf.addressee(cell.nf_names, back)
     flow = next(f for f in cell.topology.flows if f.back == back)
-    address = programs.mac(*(to or flow.rx))
+    address = programs.mac(*kernelnf.next_hop(cell.topology, cell.nf_names, flow.tx))
     at = flow.tx
     peers = {peer.name: peer for peer in setup_of(cell).peers}
     while True:

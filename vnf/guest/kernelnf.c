@@ -5,7 +5,7 @@
  *
  *   kernelnf --nf linux-router|linux-bridge --port MAC=PEER --port MAC=PEER [--cpu N]
  *
- * MAC is the address of the device, PEER that of whoever is at the other end of its wire: a router's next hop.
+ * MAC is the address of the device, PEER that of a router's next hop there.
  * --cpu: of the devices' interrupts (PCI devices, so of a VM).
  *
  * linux-router: IPv4. What comes in at the first device goes out at the second, and back, whatever its destination, since
