@@ -40,6 +40,7 @@
 #define BACK_TABLE 100
 #define GATEWAY "192.0.2.1"    /* TEST-NET-1 (RFC 5737), behind each device */
 #define BRIDGE "bridge"
+#define LOOPBACK 1    /* its index in every namespace (include/net/net_namespace.h, LOOPBACK_IFINDEX) */
 
 struct port {
 	uint8_t mac[MAC_BYTES], peer[MAC_BYTES];
@@ -120,6 +121,8 @@ static void route(void)
 {
 	const uint32_t gateway = inet_addr(GATEWAY);
 	char path[128];
+	/* its address makes the table of local ones, without which the kernel takes no gateway (net/ipv4/fib_frontend.c) */
+	must(rtlink_up(LOOPBACK), "set up", "the loopback device");
 	set("/proc/sys/net/ipv4/ip_forward", "1");
 	set("/proc/sys/net/ipv4/conf/all/rp_filter", "0");
 	for (int i = 0; i < PORTS; i++) {
