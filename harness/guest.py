@@ -47,6 +47,8 @@ class RunningPeer:
             qmp.pin(self.peer.name, self.peer.vm.qmp_socket, self.process.pid, self.peer.vm.control_cpu,
                     self.peer.vm.vcpu_cpus)
             assert self.channel
+            if self.peer.vm.kernel_nics:
+                self.channel.request("kernel_nics", PROGRAM_READY_S)
             self.channel.request("exec", PROGRAM_READY_S, argv=list(self.peer.argv))
         else:
             pipe_in, pipe_out = self.process.popen.stdout, self.process.popen.stdin

@@ -59,13 +59,15 @@ def between(guests: Sequence[tuple[str, str]], before: Sequence[Stats], after: S
 def _hop(guest: str, nf: str, direction: int, offered: int, before: Stats, after: Stats) -> Hop:
     then, now = before["sides"][direction], after["sides"][direction]
     counts = {key: now[key] - then[key] for key in COUNTS}
-    packets = after["rx_count"] - before["rx_count"]
-    time_ns = after["time_ns"] - before["time_ns"]
 
-    def per_packet(key: str) -> float | None:
-        return (after[key] - before[key]) / packets if packets else None
+    def ratio(key: str, to: str) -> float | None:
+        """Of what both counted in between; None where they do not (vnf/guest/kernelnf.c)."""
+        if key not in after or not (base := after[to] - before[to]):
+            return None
+        return float((after[key] - before[key]) / base)
 
     return Hop(guest, nf, direction, now["rx_port"], offered, **counts,
-               dropped={reason: now["dropped"][reason] - then["dropped"][reason] for reason in nfs.DROPS},
-               cycles_per_packet=per_packet("busy_cycles"), nf_cycles_per_packet=per_packet("nf_cycles"),
-               cpu_ratio=(after["cpu_ns"] - before["cpu_ns"]) / time_ns if time_ns else None)
+               dropped={reason: now["dropped"][reason] - then["dropped"][reason] for reason in nfs.DROPS
+                        if now["dropped"]},
+               cycles_per_packet=ratio("busy_cycles", "rx_count"), nf_cycles_per_packet=ratio("nf_cycles", "rx_count"),
+               cpu_ratio=ratio("cpu_ns", "time_ns"))

@@ -202,6 +202,11 @@ def memory_mib(what: str) -> int:
     return 0
 
 
+def has_vhost_net() -> bool:
+    """Can the kernel itself work on the queues of a VM's tap devices?"""
+    return os.access("/dev/vhost-net", os.R_OK | os.W_OK)
+
+
 def cpus() -> list[int]:
     """CPUs that this process may use."""
     return sorted(os.sched_getaffinity(0))

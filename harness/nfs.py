@@ -178,6 +178,8 @@ NFS: Mapping[str, Nf] = {
     "monitor": Nf({"flows_max": Field(int, low=1, high=1 << 24)}),
     "noisy": Nf({"memory_kib": Field(int, low=1, high=4 << 20), "accesses": Field(int, low=0, high=1_000_000),
                  "cycles": Field(int, low=0, high=1_000_000_000)}),
+    "linux-router": Nf({}),
+    "linux-bridge": Nf({}),
     "delay": Nf({"time_us": Field(float, low=0.001, high=1e7), "packets": Field(int, low=1, high=1 << 24)}, _delay),
 }
 
@@ -195,6 +197,11 @@ def check_name(where: str, value: str) -> None:
 def chain(value: str) -> tuple[str, ...]:
     """The nfs of a chain of unlike ones, in order; empty where `value` names one that all guests have."""
     return tuple(value.split("+")) if "+" in value else ()
+
+
+def names(value: str, chain_length: int) -> tuple[str, ...]:
+    """The nf of each guest of a chain, in order."""
+    return chain(value) or (value,) * chain_length
 
 
 def check(where: str, tables: Any, folder: Path, used: Collection[str], flows: int) -> tuple[tuple[str, str], ...]:

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import machine, nfs, ports, programs, qemu, topology, traffic, virtio
+from harness import kernelnf, machine, nfs, ports, programs, qemu, topology, traffic, virtio
 from harness.bed import Bed, SwitchEntry
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput, Unsupported
 from harness.machine import Machine
+from harness.nics import Nic, Tap, VhostUser
 from harness.ownimage import OwnImage
 from harness.scenario import AUTO, NAME_MAX, Repeat, Scenario, Search, fingerprint
 from harness.switches import EVERY, SWITCHES, find, options
@@ -63,6 +64,11 @@ class Cell:
     def chain_length(self) -> int:
         """Number of nfs in the chain; 0 where there is no loopback."""
         return self.topology.chain_length
+
+    @property
+    def nf_names(self) -> tuple[str, ...]:
+        """The nf of each guest of the chain, in order."""
+        return nfs.names(self.nf, self.chain_length)
 
     @property
     def has_latency(self) -> bool:
@@ -253,7 +259,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
 
 def _common_kind(cell: Cell, entries: Sequence[SwitchEntry]) -> str:
     """The kind of ports that most of the switches have, of those that the cell's guests have; of several the first."""
-    kinds = [kind for kind in ports.PORT_KINDS if not ports.unsupported(kind, cell.guest, cell.frame_max_bytes)]
+    kinds = [kind for kind in ports.PORT_KINDS if not _no_ports(replace(cell, port_kind=kind))]
     return max(kinds, key=lambda kind: sum(kind in _driver(entry).ports for entry in entries))
 
 
@@ -268,7 +274,7 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     mine = replace(cell, id=".".join(parts), switch=entry)
     if why := traffic.unsupported(cell.traffic, cell.topology):
         return replace(mine, unsupported=why)
-    if why := ports.unsupported(cell.port_kind, cell.guest, cell.frame_max_bytes):
+    if why := _no_ports(mine):
         return replace(mine, unsupported=why)
     if cell.idle == "interrupt" and cell.virtio.queues > 1:
         return replace(mine, unsupported="idle = \"interrupt\" waits on one queue pair a port: take another idle")
@@ -288,6 +294,14 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     return mine
 
 
+def _no_ports(cell: Cell) -> str:
+    """Why the cell's guests, nfs and frames cannot have ports of its kind; empty if they can."""
+    if why := kernelnf.unsupported(cell.nf_names, cell.guest, cell.port_kind, cell.virtio.queues, cell.idle,
+                                   cell.frame_max_bytes, cell.traffic):
+        return why
+    return ports.unsupported(cell.port_kind, cell.guest, cell.frame_max_bytes, cell.machine.image, cell.virtio.queues)
+
+
 def _driver(entry: SwitchEntry) -> Driver:
     driver = find(entry.driver)
     assert driver is not None, entry
@@ -296,13 +310,13 @@ def _driver(entry: SwitchEntry) -> Driver:
 
 # ---- one cell's commands -------------------------------------------------------------------------------------------
 
-def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Setup:
+def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool = True) -> Setup:
     """Every process, file and command of the cell. `folder` is its own, empty; its path must be short, since the path
     of a unix socket holds at most 107 bytes (unix(7)). `logs` is where a VM's console goes. `accel` is "kvm" or
-    "tcg"."""
+    "tcg". `vhost_net`: has the host's kernel that?"""
     site = _site(cell, folder, _ring_size(cell, bed), image.build)
     driver = _driver(cell.switch)
-    peers = tuple(_peers(cell, bed, image, folder, logs, accel))
+    peers = tuple(_peers(cell, bed, image, folder, logs, accel, vhost_net))
     mib = 0
     if cell.port_kind != "ring":
         process_mib = (0 if cell.port_kind in ports.WITHOUT_HUGEPAGES
@@ -338,7 +352,14 @@ def _site(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
     return Site(str(PurePosixPath(folder) / "switch"), () if cell.port_kind in ports.ON_DEVICES else sockets,
                 cell.topology, cell.cores, cell.switch.prefix, ring_size, _prefix(folder, "switch"),
                 cell.frame_max_bytes, cell.virtio, options.complete(_driver(cell.switch).options, cell.switch.options),
-                cell.port_kind, ports.namespace(folder), build)
+                cell.port_kind, ports.namespace(folder), build, _taps(cell))
+
+
+def _taps(cell: Cell) -> tuple[str, ...]:
+    """The switch's devices that are NICs of VMs."""
+    if cell.guest != "qemu" or cell.port_kind not in ports.ON_DEVICES:
+        return ()
+    return tuple(port.name for port in cell.topology.ports if port.peer != GENERATOR)
 
 
 def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
@@ -349,15 +370,15 @@ def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
     macs = {port.name: programs.mac(port.peer, port.peer_port) for port in all_ports}
     cpus = {port.name: cell.cores.switch for port in all_ports} | {
         port.end: cell.cores.all_of(port.peer) for port in all_ports}
-    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, site.queues))
+    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, site.queues, site.taps))
 
 
-def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str) -> Iterator[Peer]:
+def _peers(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool) -> Iterator[Peer]:
     if cell.topology.ports_of(GENERATOR):
         yield _host_peer(cell, bed, image, folder, GENERATOR, "pktgen")
     for guest in cell.topology.guests:
         if cell.guest == "qemu":
-            yield _vm_peer(cell, bed, image, folder, logs, guest, accel)
+            yield _vm_peer(cell, bed, image, folder, logs, guest, accel, _nics(cell, folder, guest.name, vhost_net))
         else:
             yield _host_peer(cell, bed, image, folder, guest.name, guest.role)
 
@@ -386,6 +407,15 @@ def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
     return shared if cell.cores.shares(name) else "busy"
 
 
+def _kernel_nf(cell: Cell, name: str) -> list[str]:
+    """Options of kernelnf in a guest whose nf is the kernel's own; empty in others."""
+    if (nf := _nf(cell, name)) not in kernelnf.NAMES:
+        return []
+    ends = [(port.peer, port.peer_port) for port in _held(cell, name)]
+    hops = [kernelnf.next_hop(cell.topology, cell.nf_names, end) for end in ends]
+    return kernelnf.options(nf, [(programs.mac(*end), programs.mac(*hop)) for end, hop in zip(ends, hops)])
+
+
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
     idle = _idle(cell, name, role, "yield")
     ring_size, queues = _ring_size(cell, bed), cell.virtio.queues
@@ -394,6 +424,9 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
     cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
     binary = str(PurePosixPath(image.build) / role)
+    if own := _kernel_nf(cell, name):
+        binary = str(PurePosixPath(image.build) / kernelnf.PROGRAM)
+        return Peer(name, role, inside(ports.of_peer(ports.namespace(folder), name), [binary, *own]), env, ())
     if cell.port_kind == "ring":
         argv = [binary, *programs.wired_eal(_prefix(folder, name), *cpus, mib), *options, "--wires", "1"]
         return Peer(name, role, tuple(argv), env, ())
@@ -415,8 +448,14 @@ def _made(cell: Cell, ends: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(socket for socket, _ in ends) if cell.virtio.sockets == "peer" else ()
 
 
-def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: topology.Guest, accel: str) -> Peer:
-    ends = _ends(cell, folder, guest.name)
+def _nics(cell: Cell, folder: str, guest: str, vhost_net: bool) -> tuple[Nic, ...]:
+    if cell.port_kind in ports.ON_DEVICES:
+        return tuple(Tap(port.name, programs.mac(guest, port.peer_port), vhost_net) for port in _held(cell, guest))
+    return tuple(VhostUser(socket, mac) for socket, mac in _ends(cell, folder, guest))
+
+
+def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: topology.Guest, accel: str,
+             nics: tuple[Nic, ...]) -> Peer:
     cores, kind, ring_size = cell.cores, cell.virtio, _ring_size(cell, bed)
     # larger frames take larger buffers and further queues take more, of which the guest gets as much more memory
     more_mib = programs.process_mib(cell.frame_max_bytes, kind.queues) - programs.PROCESS_MIB
@@ -428,15 +467,20 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
         console_log=str(PurePosixPath(logs) / f"{guest.name}.console"),
         control_socket=str(PurePosixPath(folder) / f"{guest.name}.control"),
         qmp_socket=str(PurePosixPath(folder) / f"{guest.name}.qmp"),
-        nics=tuple(qemu.Nic(socket, mac) for socket, mac in ends), virtio=replace(kind, ring_size=ring_size),
+        nics=nics, virtio=replace(kind, ring_size=ring_size),
         boot_cpus=tuple(sorted({*cores.switch, cores.control, *(cpu for _, cpu in cores.pollers)})),
         control_cpu=cores.control, vcpu_cpus=_vcpu_cpus(cell, guest.name),
         page_mib=machine.PAGES[cell.machine.hugepages], offloads=cell.machine.offloads,
-        own=_own_image(cell, image, folder, guest.name))
+        own=_own_image(cell, image, folder, guest.name), kernel_nics=bool(_kernel_nf(cell, guest.name)),
+        namespace=ports.namespace(folder) if cell.port_kind in ports.ON_DEVICES else "")
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
     idle = _idle(cell, guest.name, guest.role, "sleep")
     own = programs.own(guest.role, _nf(cell, guest.name), idle, ring_size, cell.frame_max_bytes, kind.queues)
-    return Peer(guest.name, guest.role, (guest.role, *programs.guest_eal(), *own), (), _made(cell, ends), vm)
+    argv = (guest.role, *programs.guest_eal(), *own)
+    if vm.kernel_nics:
+        argv = (kernelnf.PROGRAM, *_kernel_nf(cell, guest.name), "--cpu", str(kernelnf.VCPU))
+    made = () if vm.namespace else _made(cell, _ends(cell, folder, guest.name))
+    return Peer(guest.name, guest.role, argv, (), made, vm)
 
 
 def _own_image(cell: Cell, image: Image, folder: str, guest: str) -> OwnImage | None:

@@ -5,6 +5,7 @@
     af_packet   a pair of network devices (veth(4)), one end the switch's and one the peer's; a program reads and writes
                 its end through AF_PACKET sockets (packet(7)), a switch in the kernel has the device itself
     af_xdp      the same pair, but programs use AF_XDP sockets (kernel: networking/af_xdp.rst)
+                and a VM's NIC is a tap device in the place of the switch's end: such a port has no other
     ring        memory of the generator's own: nothing is between its ports
 
 Devices live in network namespaces of the cell, one of the switch and one of each peer, so that their names collide with
@@ -15,7 +16,7 @@ before anything is started, alike for every switch. What an end receives is hand
 has a CPU too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from harness.switches.base import Command, File, Namespace, Step, inside
@@ -41,23 +42,26 @@ def of_peer(name: str, peer: str) -> str:
     return f"{name}-{peer}"
 
 
-def unsupported(kind: str, guest: str, frame_max_bytes: int) -> str:
-    """Why guests of this sort, or frames of that size, cannot be had on such ports; empty if they can."""
+def unsupported(kind: str, guest: str, frame_max_bytes: int, image: str = "", queues: int = 1) -> str:
+    """Why guests of this sort (with an image of one's own), frames of that size or so many queues cannot be had on such
+    ports; empty if they can."""
     if kind not in ON_DEVICES:
         return ""
-    if guest == "qemu":
-        return f"VMs have no ports of kind {kind} so far: use process guests"
+    if guest == "qemu" and image:
+        return f"a VM on ports of kind {kind} is in a network namespace, where ssh does not reach it: use our image"
+    if guest == "qemu" and queues > 1:
+        return f"VMs have one queue pair a port of kind {kind}: use vhost-user"
     if frame_max_bytes > STANDARD_FRAME_BYTES:
         return f"DPDK has no frames above {STANDARD_FRAME_BYTES} bytes on ports of kind {kind}: use vhost-user"
     return ""
 
 
 def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str], cpus: Mapping[str, Sequence[int]],
-          queues: int) -> list[Step]:
-    """Makes the namespaces and both devices of every port. `name` is the switch's namespace; `macs`: of the peers'
-    ends, by port; `cpus`: by device."""
+          queues: int, taps: Collection[str] = ()) -> list[Step]:
+    """Makes the namespaces and both devices of every port; of `taps` that one. `name` is the switch's namespace;
+    `macs`: of the peers' ends, by port; `cpus`: by device."""
     found: list[Step] = []
-    for each in (name, *dict.fromkeys(of_peer(name, port.peer) for port in ports)):
+    for each in (name, *dict.fromkeys(of_peer(name, port.peer) for port in ports if port.name not in taps)):
         # the kernel's own frames (RFC 4861: router solicitations and the like) are none of the traffic
         quiet = Command(inside(each, ("sysctl", "-qe", "-w", "net.ipv6.conf.default.disable_ipv6=1")))
         found += [Namespace(each), quiet]
@@ -65,6 +69,10 @@ def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str]
         found.append(File(_mask_file(folder, mask), mask + "\n"))
     alike = ("numtxqueues", str(queues), "numrxqueues", str(queues))
     for number, port in enumerate(ports):
+        if port.name in taps:
+            found += [Command(("ip", "-n", name, "tuntap", "add", "dev", port.name, "mode", "tap")),
+                      _steered(name, folder, port.name, 0, cpus[port.name]), _up(name, port.name)]
+            continue
         far = of_peer(name, port.peer)
         found.append(Command(("ip", "-n", name, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number),
                               *alike, "type", "veth", "peer", "name", port.end, "netns", far, *alike,
@@ -73,8 +81,12 @@ def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str]
         found.append(Command(inside(far, ("ethtool", "-K", port.end, "gro", "on"))))
         for namespace, device in ((name, port.name), (far, port.end)):
             found += [_steered(namespace, folder, device, queue, cpus[device]) for queue in range(queues)]
-            found.append(Command(("ip", "-n", namespace, "link", "set", "dev", device, "arp", "off", "up")))
+            found.append(_up(namespace, device))
     return found
+
+
+def _up(name: str, device: str) -> Step:
+    return Command(("ip", "-n", name, "link", "set", "dev", device, "arp", "off", "up"))
 
 
 def _steered(name: str, folder: str, device: str, queue: int, cpus: Sequence[int]) -> Step:

@@ -8,16 +8,10 @@ the switch can map it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.nics import Nic
 from harness.ownimage import OwnImage
+from harness.switches.base import inside
 from harness.virtio import Virtio
-
-
-@dataclass(frozen=True)
-class Nic:
-    """A vhost-user NIC of the guest."""
-
-    socket: str
-    mac: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,8 @@ class Vm:
     page_mib: int = 2       # pages of its memory: hugepages of 2 or 1024 MiB, or 0 for pages of 4 KiB
     offloads: bool = False
     own: OwnImage | None = None     # boots this instead of our kernel
+    kernel_nics: bool = False   # its kernel has the NICs, not DPDK
+    namespace: str = ""     # network namespace of QEMU; empty: the machine's
 
 
 CONTROL_PORT = "vswbench.control"
@@ -53,7 +49,8 @@ def argv(vm: Vm) -> list[str]:
               *_machine(vm), *_memory(vm), *_boot(vm), *_control(vm)]
     for index, nic in enumerate(vm.nics):
         result += _nic(index, nic, vm)
-    return result + (vm.own.argv() if vm.own else [])
+    result += vm.own.argv() if vm.own else []
+    return list(inside(vm.namespace, result)) if vm.namespace else result
 
 
 def _machine(vm: Vm) -> list[str]:
@@ -86,19 +83,14 @@ def _control(vm: Vm) -> list[str]:
 
 
 def _nic(index: int, nic: Nic, vm: Vm) -> Sequence[str]:
-    """vhost-user: QEMU makes the socket, or tries once a second to find the switch's."""
     kind = vm.virtio
-    role = "server=on,wait=off" if kind.sockets == "peer" else "server=off,reconnect=1"
-    queues = f",queues={kind.queues}" if kind.queues > 1 else ""
     # an interrupt vector a queue, one for the control queue, one for changes of the configuration
     vectors = f",mq=on,vectors={2 * kind.queues + 2}" if kind.queues > 1 else ""
-    if vm.own and vm.accel == "tcg":
-        # a system's own virtio_net takes the NIC first, and QEMU 7.2 dies of its MSI-X set-up of a vhost NIC without KVM
+    if (vm.own or vm.kernel_nics) and vm.accel == "tcg" and nic.vhost:
+        # a kernel's virtio_net takes the NIC, and QEMU 7.2 dies of its MSI-X set-up of a vhost NIC without KVM
         vectors = ",mq=on,vectors=0" if kind.queues > 1 else ",vectors=0"
     offloads = "" if vm.offloads else ",csum=off,gso=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
     device = (f"virtio-net-pci,netdev=net{index},mac={nic.mac},rx_queue_size={kind.ring_size},"
-              f"tx_queue_size={kind.ring_size}{vectors},mrg_rxbuf={'on' if kind.mergeable else 'off'}"
+              f"tx_queue_size={min(kind.ring_size, nic.tx_ring_max)}{vectors},mrg_rxbuf={'on' if kind.mergeable else 'off'}"
               f"{',packed=on' if kind.rings == 'packed' else ''}{offloads},romfile=")
-    return ["-chardev", f"socket,id=nic{index},path={nic.socket},{role}",
-            "-netdev", f"vhost-user,id=net{index},chardev=nic{index}{queues}",
-            "-device", device]
+    return [*nic.backend(index, kind), "-device", device]

@@ -15,8 +15,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, ledger, plan, ports, progress,
-                     replayed, resume, search)
+from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, kernelnf, ledger, plan, ports,
+                     progress, replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
@@ -73,6 +73,8 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     where = image()
     needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
     needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in getattr(_driver(cell), "built", ()))
+    if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
+        needed.append(f"{where.build}/{kernelnf.PROGRAM}")
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
     images = {cell.machine.image for cell in cells if cell.machine.image}
@@ -339,7 +341,8 @@ class _Job:
     def _measure(self, cell: Cell, version: str, folder: Path) -> list[Result]:
         logs = self.record.log_folder(cell)
         folder.mkdir()
-        setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg")
+        setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg",
+                           host.has_vhost_net())
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
             steps = search.run(cell.search, cell.has_latency)

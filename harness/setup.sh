@@ -78,7 +78,7 @@ programs() {
 guest() {
 	[ -f "$build/guest/image.json" ] || echo "setup: building the guest image in $build/guest (its kernel package is downloaded)"
 	"$top/vnf/guest/build-image" --out "$build/guest" --cache "$build/guest/cache" --init "$build/vswbench-init" \
-		--programs "$build/vnf" "$build/pktgen" "$build/meter" || die "the guest image was not built"
+		--programs "$build/vnf" "$build/pktgen" "$build/meter" "$build/kernelnf" || die "the guest image was not built"
 }
 
 case ${1:-all} in

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import hops, host, ledger, nfs, programs, traffic, trial
+from harness import hops, host, kernelnf, ledger, programs, traffic, trial
 from harness.channel import Channel, together
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
@@ -202,14 +202,15 @@ class Testbed:
 
     def _hops(self, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]],
               directions: Sequence[Direction]) -> list[hops.Hop]:
-        names = nfs.chain(self.cell.nf) or (self.cell.nf,) * self.cell.chain_length
-        guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, names)]
+        guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, self.cell.nf_names)]
         return hops.between(guests, before, after, [d.sent_count for d in directions],
                             [d.meter["received_count"] for d in directions], self.cell.topology.flows[0].rx[0])
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""
-        return self.cell.flags + (["tcg"] if self.accel() == "tcg" else [])
+        nics = [nic for peer in self.setup.peers if peer.vm for nic in peer.vm.nics]
+        return (self.cell.flags + (["tcg"] if self.accel() == "tcg" else [])
+                + ([] if all(nic.vhost for nic in nics) else ["no_vhost_net"]))
 
     def accel(self) -> str:
         """"kvm", "tcg", or "" where no VM is involved."""
@@ -234,8 +235,10 @@ class Testbed:
                                back=flow.back, probe=request.phase == PROBE)
         if "seed" in asked:     # of each trial its own, or every repeat would be the same sample
             asked["seed"] += self._measured
-        if flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
-            asked = {"dst_mac": programs.mac(*(flow.via or flow.rx)), **asked}
+        names = self.cell.nf_names
+        router = kernelnf.next_hop(self.cell.topology, names, flow.tx) if kernelnf.ROUTER in names else None
+        if router or flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
+            asked = {"dst_mac": programs.mac(*(router or flow.via or flow.rx)), **asked}
         tx, rx = (port if who == peer else None for who, port in (flow.tx, flow.rx))
         return {"tx": tx, "rx": rx, **asked}
 

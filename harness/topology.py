@@ -83,6 +83,12 @@ class Topology:
         """The program that `peer` runs."""
         return next((guest.role for guest in self.guests if guest.name == peer), "pktgen")
 
+    def across(self, end: End) -> End:
+        """The other end of the wire."""
+        index = next(i for i, port in enumerate(self.ports) if (port.peer, port.peer_port) == end)
+        other = self.ports[next(a + b - index for a, b in self.wires if index in (a, b))]
+        return other.peer, other.peer_port
+
     def ports_of(self, peer: str) -> tuple[int, ...]:
         """Indices of the switch ports that `peer` holds, by peer_port."""
         mine = [i for i, port in enumerate(self.ports) if port.peer == peer]

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from harness import accel, bed, plan, qemu, run, scenario
+from harness import accel, bed, plan, run, scenario
 from harness.bench import lab
 from harness.bench.lab import Lab
 from harness.bench.rows import Row, at_most, row
 from harness.guest import RunningPeer
+from harness.nics import VhostUser
 from harness.plan import Peer
 from harness.proc import Process
 
@@ -70,7 +71,7 @@ def _boot_s(the_lab: Lab, the_bed: bed.Bed, how: str, count: int, memory_mib: li
 @contextmanager
 def _idle_switch(the_lab: Lab, vms: list[Peer]) -> Iterator[None]:
     """Somebody at the other end of all NICs, who polls none of them."""
-    nics: list[qemu.Nic] = [nic for peer in vms if peer.vm for nic in peer.vm.nics]
+    nics = [nic for peer in vms if peer.vm for nic in peer.vm.nics if isinstance(nic, VhostUser)]
     name = the_lab.next_name("testpmd")
     argv = [lab.TESTPMD, "--lcores", f"0@{the_lab.cpus[0]},1@{the_lab.cpus[-1]}", "--in-memory",
             "--single-file-segments", "--no-pci", "-m", str(SWITCH_MIB), "--file-prefix", f"vsw-{name}"]

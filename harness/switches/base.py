@@ -87,6 +87,7 @@ class Site:
     port_kind: str = "vhost-user"
     namespace: str = ""     # the switch's; it is there if ports are devices
     build: str = ""         # folder of what CMake builds
+    taps: tuple[str, ...] = ()  # those of its devices that are VMs' taps, which have no other end
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ class Macvtap:
         return [Command((f"{site.prefix}/sbin/ip", "-n", *line)) for line in words]
 
     def launch(self, site: Site) -> list[Step]:
+        if site.taps:
+            raise Unsupported("macvtap takes the devices of process guests so far: use guest = \"process\"")
         if site.topology.chain_length > 1:
             raise Unsupported("macvtap joins two guests by destination address alone, and frames in a chain have that "
                               "of its end: it can do chain_length = 1")

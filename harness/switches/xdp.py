@@ -6,6 +6,7 @@ virtual devices it runs wherever a frame is sent, so on the CPU of the sender, a
 from collections.abc import Mapping
 
 from harness.cost import Cycles
+from harness.errors import Unsupported
 from harness.schema import Field
 from harness.switches import linux
 from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
@@ -24,6 +25,9 @@ class Xdp:
         return linux.check(prefix, "ip")
 
     def launch(self, site: Site) -> list[Step]:
+        if site.taps:
+            raise Unsupported("xdp knows the neighbour of a port by its device's number, which ip(8) cannot give to the "
+                              "tap of a VM: use guest = \"process\"")
         return []
 
     def wire(self, site: Site) -> list[Step]:

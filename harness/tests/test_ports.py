@@ -121,6 +121,8 @@ def test_auto_is_the_first_kind_that_most_of_the_switches_have(tmp_path: Path) -
 def test_auto_takes_what_the_guests_have(tmp_path: Path) -> None:
     text = '[matrix]\ntopology = "p2v"\nguest = ["process", "qemu"]\nport_kind = "auto"'
     cells = cells_of_text(tmp_path, text, switches=["linux-bridge", "testpmd", "xdp"])
+    assert {(c.guest, c.port_kind) for c in cells} == {("process", "af_xdp"), ("qemu", "af_xdp")}
+    cells = cells_of_text(tmp_path, text + "\nqueues = 2", switches=["linux-bridge", "testpmd", "xdp"])
     assert {(c.guest, c.port_kind) for c in cells} == {("process", "af_xdp"), ("qemu", "vhost-user")}
 
 

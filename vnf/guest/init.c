@@ -12,7 +12,8 @@
  *   guest -> host  {"id":1,"ok":true,"pid":57}      from the next byte on the port belongs to that program:
  *                                                   its stdin and stdout are the port, its stderr is the console
  *   guest -> host  {"event":"exited","status":0}    or "signal":N; from here on init reads lines again
- *   host -> guest  {"id":2,"cmd":"poweroff"}        so does the host when it closes the port
+ *   host -> guest  {"id":2,"cmd":"kernel_nics"}     the NICs become network devices of the kernel, for kernelnf
+ *   host -> guest  {"id":3,"cmd":"poweroff"}        so does the host when it closes the port
  *
  * In an image of somebody else it is a program that ssh starts (inimage.h), and does the same from there on.
  *
@@ -41,7 +42,24 @@
 #include "system.h"
 
 #define NIC_DRIVER "uio_pci_generic"
+#define KERNEL_NIC_DRIVER "virtio-pci"    /* on which virtio_net sits */
+#define KERNEL_MODULES "/kernel.list"     /* a system of somebody else has its own */
 #define LINE_BYTES 65536    /* longest request line */
+
+static json_t *nics;    /* PCI addresses of all that are ours */
+
+static void do_kernel_nics(json_t *id)
+{
+	size_t i;
+	json_t *nic;
+	if (access(KERNEL_MODULES, F_OK) == 0)
+		load_modules(KERNEL_MODULES);
+	json_array_foreach(nics, i, nic) {
+		claim_nic(json_string_value(nic), KERNEL_NIC_DRIVER);
+		bind_nic(json_string_value(nic), KERNEL_NIC_DRIVER);
+	}
+	send_line(json_pack("{s:O, s:b}", "id", id, "ok", 1));
+}
 
 /* Does one request. */
 static void handle(const char *line, size_t len)
@@ -57,37 +75,37 @@ static void handle(const char *line, size_t len)
 		snprintf(text, sizeof(text), "not a JSON object: %s", error.text);
 		refuse(id, text);
 	} else if (cmd == NULL) {
-		refuse(id, "no cmd (exec, poweroff)");
+		refuse(id, "no cmd (exec, kernel_nics, poweroff)");
 	} else if (strcmp(cmd, "exec") == 0) {
 		do_exec(id, request);
+	} else if (strcmp(cmd, "kernel_nics") == 0) {
+		do_kernel_nics(id);
 	} else if (strcmp(cmd, "poweroff") == 0) {
 		send_line(json_pack("{s:O, s:b}", "id", id, "ok", 1));
 		power_off();
 	} else {
-		snprintf(text, sizeof(text), "unknown cmd %.100s (exec, poweroff)", cmd);
+		snprintf(text, sizeof(text), "unknown cmd %.100s (exec, kernel_nics, poweroff)", cmd);
 		refuse(id, text);
 	}
 	json_decref(id);
 	json_decref(request);
 }
 
-/* As PID 1: all of the guest is ours. Gives the NICs, claimed. */
-static json_t *take_over(void)
+/* As PID 1: all of the guest is ours. Finds the NICs and claims them. */
+static void take_over(void)
 {
 	size_t i;
 	json_t *nic;
 
 	mount_all();
 	loopback_up();
-	json_t *nics = find_nics();
+	nics = find_nics();
 	json_array_foreach(nics, i, nic)
 		claim_nic(json_string_value(nic), NIC_DRIVER);
 	load_modules("/modules.list");
-	return nics;
 }
 
-/* Steals the reference. */
-static void say_booted(json_t *nics, const char *driver)
+static void say_booted(const char *driver)
 {
 	size_t i;
 	json_t *nic;
@@ -101,7 +119,7 @@ static void say_booted(json_t *nics, const char *driver)
 	uname(&kernel);
 	sysinfo(&info);
 	clock_gettime(CLOCK_BOOTTIME, &up);
-	send_line(json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:f}", "event", "booted", "kernel", kernel.release,
+	send_line(json_pack("{s:s, s:s, s:O, s:s, s:I, s:I, s:I, s:f}", "event", "booted", "kernel", kernel.release,
 			    "nics", nics, "nic_driver", driver, "hugepages_count", (json_int_t)pages, "hugepage_bytes",
 			    (json_int_t)page_bytes, "memory_bytes", (json_int_t)info.totalram * info.mem_unit,
 			    "uptime_s", (double)up.tv_sec + (double)up.tv_nsec / 1e9));
@@ -111,10 +129,9 @@ int main(int argc, char **argv)
 {
 	static char line[LINE_BYTES];
 	const char *driver = NIC_DRIVER;
-	json_t *nics;
 
 	if (getpid() == 1) {
-		nics = take_over();
+		take_over();
 	} else if (argc >= 3 && strcmp(argv[1], "--in-image") == 0) {
 		nics = move_in(strtol(argv[2], NULL, 10), &argv[3], &driver);
 	} else {
@@ -123,7 +140,7 @@ int main(int argc, char **argv)
 	}
 	open_port();
 	await_host();    /* from here on a failure reaches the host too */
-	say_booted(nics, driver);
+	say_booted(driver);
 	for (;;) {
 		ssize_t len = read_line(line, sizeof(line));
 		if (len == -1)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Network functions that are the kernel's own, and VMs on tap devices: plans, and real short runs where the machine can."""
+
+import csv
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.all import IP, Ether, PcapNgReader, raw
+
+from harness import bed, host, kernelnf, plan, programs, qemu, run
+from harness.plan import Cell
+from harness.tests.support import IMAGE, cells_of_text, seeded, setup_of, vswbench, write
+from harness.tests.test_ports import needs_devices
+from harness.topology import GENERATOR
+
+LOOPBACK = '[matrix]\ntopology = "loopback"\nport_kind = "af_packet"\nswitch = "linux-bridge"\n'
+
+
+def chain(tmp_path: Path, nf: str, guest: str, direction: str = "one-way", more: str = "") -> Cell:
+    text = LOOPBACK + f'nf = "{nf}"\nguest = "{guest}"\ndirection = "{direction}"\n{more}'
+    [one] = cells_of_text(tmp_path, text)
+    return one
+
+
+# ---- plans ---------------------------------------------------------------------------------------------------------
+
+def hop_by_hop(cell: Cell, back: bool) -> str:
+    """Where a frame comes out whose destination address the generator chose, if routers take only what is addressed to
+    them and readdress it as their command line says; a model that knows only argv and the wires."""
+    flow = next(f for f in cell.topology.flows if f.back == back)
+    address = programs.mac(*kernelnf.next_hop(cell.topology, cell.nf_names, flow.tx))
+    at = flow.tx
+    peers = {peer.name: peer for peer in setup_of(cell).peers}
+    while True:
+        at = cell.topology.across(at)
+        who, port = at
+        if who == GENERATOR:
+            return address
+        argv = list(peers[who].argv)
+        if "linux-router" in argv:
+            ends = [argv[i + 1].split("=") for i, word in enumerate(argv) if word == "--port"]
+            assert ends[port][0] == address, (who, port, address)
+            address = ends[1 - port][1]
+        at = who, 1 - port
+
+
+@pytest.mark.parametrize("guest", ["process", "qemu"])
+def test_frames_get_through_any_chain_both_ways(guest: str, tmp_path: Path) -> None:
+    r = seeded()
+    for _ in range(15):
+        nf = "+".join(r.choices(["linux-router", "linux-bridge", "io"], k=r.randint(2, 5)))
+        cell = chain(tmp_path, nf, guest, "two-way")
+        assert not cell.unsupported
+        for back in (False, True):
+            flow = next(f for f in cell.topology.flows if f.back == back)
+            assert hop_by_hop(cell, back) == programs.mac(*flow.rx), nf
+
+
+REFUSED = (
+    ("linux-router", 'guest = "process"\nport_kind = "vhost-user"', "port_kind = \"af_packet\""),
+    ("linux-router", 'guest = "qemu"\nport_kind = "vhost-user"', ""),
+    ("linux-router", 'guest = "qemu"\nport_kind = "af_packet"', ""),
+    ("linux-router", 'guest = "qemu"\nqueues = 2', "queues = 1"),
+    ("io+linux-bridge", 'guest = "process"\nport_kind = "af_packet"\nidle = "yield"', "idle = \"auto\""),
+    ("linux-bridge", 'guest = "qemu"\nframe_bytes = 9000', "above 1518 bytes"),
+    ("linux-router", 'guest = "qemu"\n[traffic]\nip = 6\n', "IPv4"),
+    ("linux-router", 'guest = "qemu"\n[traffic]\nlearning_count = 3', "learning_count"),
+    ("linux-bridge", 'guest = "qemu"\n[traffic]\nip = 6', ""),
+)
+
+
+@pytest.mark.parametrize("nf, text, says", REFUSED)
+def test_what_the_kernel_cannot_do_is_na(nf: str, text: str, says: str, tmp_path: Path) -> None:
+    sizes = "" if "frame_bytes" in text else "frame_bytes = 128\n"
+    [cell] = cells_of_text(tmp_path, f'[matrix]\ntopology = "loopback"\nnf = "{nf}"\n{sizes}{text}', switches=["testpmd"])
+    assert bool(cell.unsupported) == bool(says) and says in cell.unsupported
+
+
+def nic_words(cell: Cell, **more: Any) -> list[str]:
+    setup = plan.setup(cell, bed.load(None), IMAGE, "/run/vswbench-01234567/c1", "/", **more)
+    argv = setup.peers[1].argv if not setup.peers[1].vm else qemu.argv(setup.peers[1].vm)
+    return [word for word in argv if "net0" in word]
+
+
+def test_a_vm_on_devices_has_the_switchs_end_as_its_tap(tmp_path: Path) -> None:
+    cell = chain(tmp_path, "io", "qemu")
+    setup = setup_of(cell)
+    assert setup.site.taps == ("g1.0", "g1.1") and "g1.0-peer" not in str(setup)
+    made = [step.argv for step in setup.network if "tuntap" in getattr(step, "argv", ())]
+    assert [(argv[2], argv[argv.index("dev") + 1]) for argv in made] == [(setup.site.namespace, d) for d in setup.site.taps]
+    [backend, device] = nic_words(cell, accel="kvm")
+    assert "ifname=g1.0" in backend and "vhost=on" in backend and "tx_queue_size=256" in device
+    assert "vhost=off" in nic_words(cell, accel="kvm", vhost_net=False)[0]
+
+
+def test_interrupts_are_left_out_where_qemu_would_die_of_them(tmp_path: Path) -> None:
+    """A kernel's driver, no KVM, and somebody else than QEMU at the queues."""
+    for nf, accel, vhost_net, left_out in (("linux-router", "tcg", True, True), ("linux-router", "tcg", False, False),
+                                           ("linux-router", "kvm", True, False), ("io", "tcg", True, False)):
+        words = nic_words(chain(tmp_path, nf, "qemu"), accel=accel, vhost_net=vhost_net)[1]
+        assert ("vectors=0" in words) == left_out, (nf, accel, vhost_net)
+
+
+# ---- kernelnf by itself --------------------------------------------------------------------------------------------
+
+KERNELNF = run.BUILD / "kernelnf"
+needs_kernelnf = pytest.mark.skipif(not KERNELNF.exists(), reason="kernelnf is not built")
+
+
+@needs_kernelnf
+@pytest.mark.parametrize("words", [(), ("--nf", "linux-router"), ("--nf", "io", "--port", "a", "--port", "b"),
+                                   ("--nf", "linux-bridge", "--port", "02:00:00:00:00:01=02:00:00:00:00")])
+def test_bad_arguments_are_refused(words: tuple[str, ...]) -> None:
+    done = subprocess.run([KERNELNF, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2 and done.stderr.startswith("usage: kernelnf")
+
+
+REAL = """
+name = "real"
+[matrix]
+topology = "loopback"
+flows = 10
+port_kind = "af_packet"
+switch = "linux-bridge"
+GUESTS
+[search]
+kind = "fixed"
+rate_pps = 2000
+trials = 1
+trial_s = 0.1
+warmup_s = 0
+[traffic]
+capture = {first = 20}
+"""
+
+
+def real_rows(tmp_path: Path, text: str, timeout_s: float) -> tuple[Path, list[dict[str, str]]]:
+    root = tmp_path / "runtime"
+    root.mkdir()
+    status, out, err = vswbench(root, "run", write(tmp_path / "real.toml", text), "--out", tmp_path / "results", "--json",
+                                timeout_s=timeout_s)
+    assert status == 0, out + err
+    [folder] = (tmp_path / "results").iterdir()
+    with (folder / "trials.csv").open(newline="") as trials:
+        rows = list(csv.DictReader(trials))
+    for row in rows:
+        sent, received, lost, foreign = (int(row[f"{what}_count"]) for what in ("sent", "received", "lost", "foreign"))
+        assert (sent, foreign) == (received + lost, 0) and received > 0, row
+    return folder, rows
+
+
+def times_to_live(folder: Path) -> list[set[int]]:
+    """Of the frames that came back, by cell in the order of their folders; checksums are right (scapy's own)."""
+    found = []
+    for file in sorted(folder.glob("logs/*/*.pcapng")):
+        frames = [Ether(raw(frame)) for frame in PcapNgReader(str(file))]
+        for frame in frames:
+            again = frame.copy()
+            del again[IP].chksum
+            assert Ether(raw(again))[IP].chksum == frame[IP].chksum
+        found.append({frame[IP].ttl for frame in frames})
+    return found
+
+
+@needs_devices
+@needs_kernelnf
+def test_functions_of_the_kernel_forward_for_real(tmp_path: Path) -> None:
+    """As process guests: what is sent is received or lost, each router takes one from the time to live, and the kernel's
+    counters are those of the trial."""
+    chains = ["linux-router", "linux-bridge", "linux-router+io+linux-router"]
+    guests = f'guest = "process"\nnf = {chains}\ndirection = ["one-way", "two-way"]'
+    folder, rows = real_rows(tmp_path, REAL.replace("GUESTS", guests), 120)
+    assert sorted((r["nf"], r["direction"]) for r in rows) == sorted((c, d) for c in chains for d in ("one-way", "two-way"))
+    assert sorted(map(sorted, times_to_live(folder))) == [[62], [62], [63], [63], [64], [64]]
+    with (folder / "nfs.csv").open(newline="") as hops:
+        mine = [hop for hop in csv.DictReader(hops) if hop["nf"] in kernelnf.NAMES]
+    assert mine and all(int(hop["rx_count"]) == int(hop["tx_count"]) == 200 for hop in mine)
+    assert {hop["cycles_per_packet"] for hop in mine} == {""}
+
+
+@needs_devices
+@needs_kernelnf
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="qemu-system-x86_64 is not there")
+@pytest.mark.skipif(not (run.BUILD / "guest/image.json").exists(), reason="the guest image is not built")
+def test_a_vm_on_tap_devices_routes_for_real(tmp_path: Path) -> None:
+    folder, [row] = real_rows(tmp_path, REAL.replace("GUESTS", 'guest = "qemu"\nnf = "linux-router"'), 120)
+    assert times_to_live(folder) == [{63}]
+    assert ("no_vhost_net" in row["flags"]) != host.has_vhost_net()
