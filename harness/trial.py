@@ -56,8 +56,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "repeated": ("a trial was invalid and was made again", "see the flags of the invalid one in trials.csv"),
     "irregular": ("the search has no lower or no upper bound, or they are further apart than its width",
                   "see the flags beside it; let min_pps and max_pps lie further apart, raise search_max_s"),
-    "capped": ("the highest load that could be offered did not lose enough to be an upper bound, or nothing but frames that "
-               "the generator could not send, for which the port had room, speaks for one",
+    "capped": ("the highest load that could be offered did not lose enough to be an upper bound, or nothing but frames "
+               "that the generator could not send, for which the port had room, speaks for one",
                "the switch may be faster: raise max_pps (of b2b: burst_pps or burst_max_s), use a faster generator"),
     "search_limit": ("the search ended at search_max_s of traffic, before it was done",
                      "raise search_max_s, take a larger width_ratio"),

@@ -11,8 +11,8 @@ from typing import Any
 
 from harness.errors import BadInput
 from harness.schema import Field
-from harness.search.base import (Finding, Found, Kind, Result, by_generator, fraction, missing_ratio, no_rate, of_trials,
-                                 top_pps)
+from harness.search.base import (Finding, Found, Kind, Result, by_generator, fraction, missing_ratio, no_rate,
+                                 of_trials, top_pps)
 from harness.search.settings import Search
 from harness.trial import Request, Trial
 
