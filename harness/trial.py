@@ -58,7 +58,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "repeated": ("a trial was invalid and was made again", "see the flags of the invalid one in trials.csv"),
     "irregular": ("the search has no lower or no upper bound, or they are further apart than its width",
                   "see the flags beside it; let min_pps and max_pps lie further apart, raise search_max_s"),
-    "capped": ("the highest load that could be offered did not lose enough to be an upper bound",
+    "capped": ("the highest load that could be offered did not lose enough to be an upper bound, or nothing but frames "
+               "that the generator could not send, for which the port had room, speaks for one",
                "the switch may be faster: raise max_pps (of b2b: burst_pps or burst_max_s), use a faster generator"),
     "search_limit": ("the search ended at search_max_s of traffic, before it was done",
                      "raise search_max_s, take a larger width_ratio"),
@@ -147,6 +148,7 @@ class Trial:
     tx_span_s: float = 0.0          # from the start to the last frame that was sent
     skew_s: float | None = None     # by how much two programs that send ended apart; None where one does it all
     direction_count: int = 1
+    tx_full_count: int = 0      # calls that found the port full
     cost: Cost | None = None        # of trials of telemetry
     hops: Sequence[Hop] = ()        # through a chain of nfs
 
@@ -248,7 +250,7 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         status="invalid" if any(flag in INVALIDATING for flag in flags) else "ok",
         flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=_counts(directions), tester=tester,
         series=_series(directions, interval_s), tx_span_s=tx_span_s, skew_s=skew_s,
-        direction_count=len(directions))
+        direction_count=len(directions), tx_full_count=sum(d.tx_full_count for d in directions))
 
 
 def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:

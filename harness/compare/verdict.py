@@ -85,20 +85,26 @@ class Row:
 
 
 def better(metric: str) -> str:
-    """"higher" for rates and bursts; "lower" for latency, loss, and what a packet costs."""
-    low = ("latency", "loss", "pdv", "ipdv", "departure_gap")
-    return "lower" if metric.startswith(low) or "_loss_" in metric or "_per_packet" in metric else "higher"
+    """"higher" for rates and bursts; "lower" for latency, loss, and what a packet costs; empty for what is neither."""
+    name = metric.partition("@")[0]
+    low = ("latency_", "loss", "lossy_", "missing_", "reorder", "pdv_", "ipdv_", "departure_gap", "replay_gap_error_")
+    if name.startswith(low) or "_loss_" in name or name.endswith("_per_packet"):
+        return "lower"
+    return "higher" if name.endswith("_pps") or name == "b2b_frames" else ""
 
 
 def judge(pairs: Sequence[Pair], margin: float = MARGIN, cross_check: bool = True) -> list[Row]:
-    """A row for each pair, with verdicts over all of them."""
+    """A row for each pair, with verdicts over all of them but those that too few blocks leave undecided anyway."""
     measured = [_measure(pair, margin, cross_check) for pair in pairs]
     rows = [row for row, _ in measured]
-    tested = [i for i, (_, shift) in enumerate(measured) if shift]
+    shifts = {i: shift for i, (_, shift) in enumerate(measured) if shift}
+    tested = [i for i in shifts if min(rows[i].n_a, rows[i].n_b) >= ranks.fewest(ranks.ALPHA, rows[i].pair.paired)]
     differ = ranks.holm([rows[i].p_raw for i in tested])
     within = ranks.holm([rows[i].p_within_raw for i in tested])
     for i, p, q in zip(tested, differ, within):
-        rows[i] = _judged(replace(rows[i], p_adjusted=p, p_within_adjusted=q), measured[i][1], len(tested))
+        rows[i] = replace(rows[i], p_adjusted=p, p_within_adjusted=q)
+    for i, shift in shifts.items():
+        rows[i] = _judged(rows[i], shift, len(tested) if i in tested else 1)
     return rows
 
 
@@ -135,6 +141,8 @@ def _width(pair: Pair) -> float:
 
 def _why_not(pair: Pair, a: Mapping[int, float], b: Mapping[int, float]) -> str:
     """The reason if there are no values to compare."""
+    if not better(pair.metric):
+        return f"more of {pair.metric} is neither better nor worse"
     for name, side, values in (("A", pair.a, a), ("B", pair.b, b)):
         if not values:
             bad = next((v for v in side.values() if v.status != "ok"), None)
@@ -144,8 +152,7 @@ def _why_not(pair: Pair, a: Mapping[int, float], b: Mapping[int, float]) -> str:
     return ""
 
 
-def _judged(row: Row, shift: ranks.Shift | None, tests: int) -> Row:
-    assert shift
+def _judged(row: Row, shift: ranks.Shift, tests: int) -> Row:
     faster = (shift.estimate > 0) == (row.better == "higher")
     capped_a, capped_b = _capped(row.pair.a), _capped(row.pair.b)
     if capped_a or capped_b:
@@ -181,7 +188,11 @@ def _needed(row: Row, shift: ranks.Shift, margin: float, alpha: float) -> tuple[
     targets = [t for t in (off, margin - off) if t > 0]
     needed = math.ceil(n * (half / max(targets)) ** 2) if targets else MORE_MAX + n + 1
     more = max(1, needed - n)
-    return (more if more <= MORE_MAX else None), "the interval holds both no difference and one that matters"
+    why = "the interval holds both no difference and one that matters"
+    if min(row.p_raw, row.p_within_raw) <= ranks.ALPHA:
+        p = row.p_adjusted if row.p_raw <= ranks.ALPHA else row.p_within_adjusted
+        why = f"not significant among {round(ranks.ALPHA / alpha)} rows (p = {p:.2g})"
+    return (more if more <= MORE_MAX else None), why
 
 
 def _good(side: Mapping[int, Value]) -> dict[int, float]:

@@ -12,7 +12,7 @@ from typing import Any
 from harness import stats
 from harness.schema import Field
 from harness.search.settings import Search
-from harness.trial import Request, Trial
+from harness.trial import SHORT_RATIO, Request, Trial
 
 UNSTABLE_RATIO = 0.02       # methodology D.3: R+ of a stable machine varies less (coefficient of variation)
 ABOVE_RPLUS = 1.5           # where no max_pps is given, loads go up to so many times R+
@@ -94,6 +94,13 @@ def missing_count(trial: Trial) -> tuple[int, int]:
     matter whether the switch dropped a frame or did not take it (methodology B2)."""
     unsent = max(0, trial.unsent_count or 0)
     return trial.lost_count + unsent, trial.sent_count + unsent
+
+
+def by_generator(trials: Sequence[Trial]) -> bool:
+    """Whether the generator set the rate of most of the valid trials: next to nothing was lost, and the port always had
+    room, so that the switch may take more than it was given."""
+    good = [t for t in trials if t.status == "ok"]
+    return 2 * sum(not t.tx_full_count and (t.loss_ratio or 0.0) <= SHORT_RATIO for t in good) > len(good)
 
 
 def missing_ratio(trial: Trial) -> float | None:

@@ -75,7 +75,9 @@ def _found(search: Search, goal: str, step: int, loads: Mapping[int, _Load], cap
     best = max((at for at, load in loads.items() if load.clean), default=None)
     above = min((at for at, load in loads.items() if not load.clean and (best is None or at > best)), default=None)
     at_bounds = [t.flags for at in (best, above) if at is not None for t in loads[at].trials]
-    flags = union(at_bounds, [*(["capped"] if capped else []), *(["irregular"] if best is None or capped else [])])
+    unsent_only = above is not None and not any(t.lost_count or t.tx_full_count for t in loads[above].trials)
+    flags = union(at_bounds, [*(["capped"] if capped or unsent_only else []),
+                              *(["irregular"] if best is None or capped else [])])
     value = None if best is None else float((best + 1) * step)
     high = None if above is None else float((above + 1) * step)
     status = "invalid" if any(t.status != "ok" for t in trials) else "ok"      # it decided nothing, and spoilt the rest

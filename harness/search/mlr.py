@@ -6,7 +6,7 @@ its limit of time, and one that finds no bound, give what they have, marked `irr
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.errors import BadInput
@@ -150,19 +150,20 @@ def _marks(measured: Measured, target: Target, now: Bounds) -> list[str]:
         flags.append("irregular")
     if measured.cut_short == "search_limit":
         flags.append("search_limit")
-    if now.low == measured.grid.size or _generator_is_the_limit(measured, now):
+    if now.low == measured.grid.size or _generator_is_the_limit(measured, target, now):
         flags.append("capped")
     if _unstable(measured, target, now):
         flags.append("unstable")
     return flags
 
 
-def _generator_is_the_limit(measured: Measured, now: Bounds) -> bool:
-    """Whether nothing but unsent frames, for which the port had room, speaks against the load above."""
+def _generator_is_the_limit(measured: Measured, target: Target, now: Bounds) -> bool:
+    """Whether the load above would be no upper bound if unsent frames, for which the port had room, were forgiven."""
     if now.high is None:
         return False
-    lossy = [t for t in measured.trials[now.high] if missing_count(t)[0]]
-    return bool(lossy) and all("generator_limited" in t.flags and not t.lost_count for t in lossy)
+    forgiven = [replace(s, missing=t.lost_count, total=t.sent_count) if not t.tx_full_count else s
+                for t, s in zip(measured.trials[now.high], measured.samples[now.high])]
+    return bounds({now.high: forgiven}, target).high is None
 
 
 def _unstable(measured: Measured, target: Target, now: Bounds) -> bool:

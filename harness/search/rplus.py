@@ -6,7 +6,7 @@ forwarding rate at maximum offered load). Per direction. Other searches begin wi
 import statistics
 from collections.abc import Generator, Sequence
 
-from harness.search.base import UNSTABLE_RATIO, Finding, Found, Kind, Result, flagged, of_trials
+from harness.search.base import UNSTABLE_RATIO, Finding, Found, Kind, Result, by_generator, flagged, of_trials
 from harness.search.settings import Search
 from harness.trial import Request, Trial
 
@@ -17,12 +17,14 @@ STABILITY_LOSSES = 30       # one lossy trial in so many is forgiven (methodolog
 
 
 def rplus(search: Search) -> Generator[Request, Trial, list[Result]]:
-    """R+ and the loss under it; R+ of trials that differ much is flagged `unstable`."""
+    """R+ and the loss under it; R+ of trials that differ much is flagged `unstable`, R+ that the generator
+    set is flagged `capped`."""
     trials = []
     for _ in range(search.trials):
         trials.append((yield Request("rplus", None, search.trial_s)))
     rates = [t.rx_pps for t in trials]
     more = ["unstable"] if _vary([t.rx_pps for t in trials if t.status == "ok"]) else []
+    more += ["capped"] if by_generator(trials) else []
     return [of_trials("rplus_pps", "pps", trials, rates, more),
             of_trials("rplus_loss_ratio", "1", trials, [t.loss_ratio for t in trials])]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.errors import BadInput
 from harness.schema import Field
-from harness.search.base import Finding, Found, Kind, Result, fraction, missing_ratio, no_rate, of_trials, top_pps
+from harness.search.base import (Finding, Found, Kind, Result, by_generator, fraction, missing_ratio, no_rate,
+                                 of_trials, top_pps)
 from harness.search.settings import Search
 from harness.trial import Request, Trial
 
@@ -79,8 +80,9 @@ def _results(loads: Sequence[_Load]) -> list[Result]:
     losses = [load.loss() for load in loads]
     trials = [t for load in loads for t in load.trials]
     fastest = max((t.rx_pps for t in trials if t.status == "ok"), default=None)
+    capped = all(by_generator(load.trials) for load in loads if any(t.status == "ok" for t in load.trials))
     results = [Result("mfr_pps", fastest, "pps", len(trials), status="ok" if fastest is not None else "invalid",
-                      flags=("capped",) if all(r.value == 0 for r in losses) else ())]
+                      flags=("capped",) if capped else ())]
     for load, lost in zip(loads, losses):
         higher = [r.value for other, r in zip(loads, losses) if other.load_pps > load.load_pps and r.value is not None]
         inverted = lost.value is not None and higher and lost.value > min(higher) + INVERSION_RATIO

@@ -125,6 +125,39 @@ def test_many_cells_take_more_to_be_sure() -> None:
     assert rows[0].more_blocks == ranks.fewest(0.05 / 16, is_paired=True) - 7
 
 
+def test_rows_with_too_few_blocks_do_not_make_the_others_harder_to_decide() -> None:
+    r = seeded()
+    clear = pair(side(r, 100, 6, 0.001), side(r, 90, 6, 0.001))
+    short = [pair(side(r, 1, 1), side(r, 1, 1), metric="ndr_pps") for _ in range(30)]
+    rows = judge([clear, *short], cross_check=False)
+    assert rows[0].verdict == SLOWER and rows[0].p_adjusted == rows[0].p_raw
+    assert {(row.verdict, row.reason) for row in rows[1:]} == {
+        (INCONCLUSIVE, "only 1 block: a verdict takes at least 6")}
+
+
+def test_what_only_the_number_of_rows_leaves_undecided_says_so() -> None:
+    """The interval that is shown is of the row alone, and does exclude 1."""
+    a = {b: value(b, 100.0) for b in range(1, 15)}
+    b = {k: value(k, 100 * math.exp(-0.03 if k == 2 else 0.012 + k / 1e4)) for k in a}
+    rows = judge([pair(a, b), *[pair(a, a) for _ in range(29)]], margin=0.01, cross_check=False)
+    assert rows[0].ci_low and rows[0].ci_low > 1 and rows[0].p_raw < 0.05 < rows[0].p_adjusted
+    assert rows[0].verdict == INCONCLUSIVE
+    assert rows[0].reason == f"not significant among 30 rows (p = {rows[0].p_adjusted:.2g})"
+
+
+@pytest.mark.parametrize("metric, better", [
+    ("rx_pps@soak", "higher"), ("mfr_pps", "higher"), ("gold_rlb_pps", "higher"), ("b2b_frames", "higher"),
+    ("rplus_loss_ratio", "lower"), ("missing_ratio@soak", "lower"), ("lossy_intervals_count@soak", "lower"),
+    ("interval_loss_ratio@soak", "lower"), ("reorder_ratio", "lower"), ("pdv_p99_ns@1pps", "lower"),
+    ("replay_gap_error_p50_ns@replay", "lower"), ("switch_cycles_per_packet@0.50rplus", "lower"),
+    ("b2b_frames_stdev", ""), ("search_traffic_s", "")])
+def test_which_way_a_figure_is_better(metric: str, better: str) -> None:
+    assert verdict.better(metric) == better
+    row = one(side(random.Random(1), 100), side(random.Random(2), 130), metric=metric)
+    assert row.verdict == {"higher": FASTER, "lower": SLOWER, "": INCONCLUSIVE}[better]
+    assert ("neither better nor worse" in row.reason) == (not better)
+
+
 def test_what_the_tester_limits_is_capped() -> None:
     r = seeded()
     limit = ("lower_bound",)

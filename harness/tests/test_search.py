@@ -70,6 +70,7 @@ def test_any_search_asks_for_exactly_what_it_says() -> None:
         rates = [r.uniform(1e5, 1e7) for _ in range(n)]
         left = list(rates)
         asked, _ = drive(plan, True, lambda q: trial_of(q, left.pop() if q.phase == "rplus" else 1e6))
+        asked = [q for q in asked if q.phase != "drift"]    # which long latency trials ask for
         saturating = [q for q in asked if q.rate_pps is None]
         assert [q.phase for q in saturating] == ["warmup"] * bool(warmup) + ["rplus"] * n
         assert all(q.duration_s == (warmup if q.phase == "warmup" else plan.trial_s) for q in saturating)

@@ -145,6 +145,37 @@ def test_rplus_that_varies_is_flagged(rates: list[float], stable: bool, tmp_path
     assert ("unstable" in results["rplus_pps"].flags) == (not stable)
 
 
+@pytest.mark.parametrize("kind, metric", [("rplus", "rplus_pps"), ("sweep", "mfr_pps")])
+@pytest.mark.parametrize("generator_pps, lost, full, capped", [(4e6, 0, 0, True), (4e6, 3, 0, True), (4e6, 0, 9, False),
+                                                               (6e6, 0, 0, False), (0, 0, 0, False)])
+def test_a_rate_that_the_generator_set_is_capped(kind: str, metric: str, generator_pps: float, lost: int, full: int,
+                                                 capped: bool, tmp_path: Path) -> None:
+    """Nothing was lost but by accident, and the port always had room: a faster generator might have found more."""
+    def measure(q: Request) -> Trial:
+        intended, [sent], [received] = switch.count(q)
+        return made([direction(sent, received - lost, intended=intended, full=full)], phase=q.phase,
+                    rate_pps=q.rate_pps, duration_s=q.duration_s)
+    switch = SimulatedSwitch(Model(5e6, generator_pps=generator_pps))
+    results, _ = done(asked_of(tmp_path, f'kind = "{kind}"\n'), measure)
+    assert ("capped" in results[metric].flags) == capped
+
+
+@pytest.mark.parametrize("kind, metrics", [("rfc2544", ["ndr"]), ("mlr", ["ndr", "pdr"]), ("bswlv", ["ndr"])])
+def test_a_rate_without_loss_that_the_generator_set_is_capped(kind: str, metrics: list[str], tmp_path: Path) -> None:
+    """However little of a load was not sent; a full port is the switch's doing."""
+    asked = asked_of(tmp_path, f'kind = "{kind}"\nmax_pps = 14_880_000\ntrial_s = 1\n')
+    for generator_pps, full in ((4e6, 0), (2.5e6, 0), (4e6, 1), (6e6, 0)):
+        switch = SimulatedSwitch(Model(5e6, generator_pps=generator_pps))
+
+        def measure(q: Request) -> Trial:
+            intended, [sent], [received] = switch.count(q)
+            return made([direction(sent, received, intended=intended, full=full)], phase=q.phase,
+                        rate_pps=q.rate_pps, duration_s=q.duration_s)
+        results, _ = done(asked, measure)
+        for name in metrics:
+            assert ("capped" in results[f"{name}_pps"].flags) == (generator_pps < 5e6 and not full)
+
+
 @pytest.mark.parametrize("lossy, stable", [(0, True), (1, True), (2, False)])
 def test_a_machine_that_loses_at_a_tenth_of_rplus_is_unstable(lossy: int, stable: bool, tmp_path: Path) -> None:
     left = iter([1] * lossy + [0] * (30 - lossy))
