@@ -298,6 +298,14 @@ def test_a_burst_that_was_not_sent_says_whose_fault_it_was(full: int, flags: set
     assert set(got.flags) == flags and got.value == (1000 if full else None)
 
 
+@pytest.mark.parametrize("frames, below", [(0, True), (1000, False)])
+def test_a_burst_shorter_than_a_step_says_so(frames: int, below: bool, tmp_path: Path) -> None:
+    asked = asked_of(tmp_path, 'kind = "b2b"\nburst_pps = 1e7\nthroughput_pps = 4e6\n')
+    results, _ = done(asked, queue(frames, 4e6))
+    assert (results["b2b_frames"].value == 0) == below
+    assert all(("below_width" in r.flags) == below for m, r in results.items() if m.startswith("b2b_"))
+
+
 def test_a_burst_near_the_limit_is_no_result(tmp_path: Path) -> None:
     asked = asked_of(tmp_path, 'kind = "b2b"\nburst_pps = 1e7\nthroughput_pps = 4e6\nburst_max_s = 0.001\n')
     results, _ = done(asked, queue(100_000, 4e6))
