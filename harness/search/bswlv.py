@@ -90,11 +90,11 @@ def _found(search: Search, goal: str, step: int, loads: Mapping[int, _Load], cap
 def _options(where: str, table: Mapping[str, Any]) -> Options:
     if table["max_pps"] and table["step_pps"] > table["max_pps"]:
         raise BadInput(f"{where}: key 'step_pps' is {table['step_pps']}: it must not be above max_pps = "
-                       f"{table['max_pps']}")
-    return Options(table["max_pps"], table["step_pps"], table["max_r"], table["max_z"])
+                       f"{table['max_pps']:.12g}")
+    return Options(ceil(table["max_pps"]), table["step_pps"], table["max_r"], table["max_z"])
 
 
 KIND = Kind("bswlv", bswlv, lambda search: ("ndr_pps", "NDR (loss 0)"),
-            fields={"max_pps": Field(int, 0, low=0, high=10**10), "step_pps": Field(int, 0, low=0, high=10**9),
+            fields={"max_pps": Field(float, 0.0, low=0, high=1e10), "step_pps": Field(int, 0, low=0, high=10**9),
                     "max_r": Field(int, 2, low=1, high=100), "max_z": Field(int, 0, low=0, high=10**12)},
             options=_options, needs_rplus=lambda search: not search.options.max_pps, bases=lambda search: ["ndr"])

@@ -231,6 +231,11 @@ def test_binary_search_finds_the_highest_clean_step_of_any_hard_switch(tmp_path:
         assert ("irregular" in ndr.flags) == (best == count * step or best == 0)
 
 
+def test_a_rate_may_be_written_as_everywhere_else(tmp_path: Path) -> None:
+    one, other = (asked_of(tmp_path, f'kind = "bswlv"\nmax_pps = {text}\n') for text in ("14.88e6", "14_880_000"))
+    assert one == other and one.options.max_pps == 14_880_000
+
+
 @pytest.mark.parametrize("max_r, max_z, losses, trials, clean", [
     (1, 0, [5, 0], 1, False), (2, 0, [5, 0], 2, True), (2, 0, [5, 5, 0], 2, False), (3, 0, [5, 5, 0], 3, True),
     (3, 4, [5, 0], 1, False), (3, 5, [5, 0], 2, True)])
