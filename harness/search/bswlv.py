@@ -82,7 +82,7 @@ def _found(search: Search, goal: str, step: int, loads: Mapping[int, _Load], cap
     high = None if above is None else float((above + 1) * step)
     status = "invalid" if any(t.status != "ok" for t in trials) else "ok"      # it decided nothing, and spoilt the rest
     n = 0 if best is None else len(loads[best].trials)
-    results = [Result("ndr_pps", value, "pps", n, value, high, flags, status, goal),
+    results = [Result("ndr_pps", value, "pps", n, None if high is None else value, high, flags, status, goal),
                Result("search_traffic_s", len(trials) * search.trial_s, "s", len(trials))]
     return Found(results, {"ndr": value} if value else {})
 
