@@ -85,7 +85,7 @@ def union(parts: Sequence[Sequence[str]], more: Sequence[str] = ()) -> tuple[str
 
 
 def losses(at: str, trials: Sequence[Trial]) -> list[Result]:
-    """Lost of sent, and lost or unsent of all that was to be sent, where that is a number (a replayed file has none)."""
+    """Lost of sent, and lost or unsent of all that was to be sent, where that is known."""
     lost = of_trials(f"loss_ratio@{at}", "1", trials, [t.loss_ratio for t in trials])
     return [lost] if all(t.unsent_count is None for t in trials) else [lost, missing(at, trials)]
 
