@@ -169,6 +169,13 @@ def test_what_the_tester_limits_is_capped() -> None:
     assert exit_status([one(side(r, 1, flags=limit), side(r, 1, flags=limit))]) == 4
 
 
+def test_cycles_of_a_switch_with_time_to_spare_say_so() -> None:
+    r = seeded()
+    idle = side(r, 100, flags=("not_saturated",))
+    row = one(idle, idle, metric="cycles_per_packet")
+    assert (row.verdict, row.reason) == (CAPPED, "both sides are not saturated: an upper bound")
+
+
 def test_what_cannot_be_compared_says_why() -> None:
     r = seeded()
     lost = {1: value(1, None, status="failed", reason="no link")}
