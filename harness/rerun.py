@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import asked, host, replayed, resume, results, run, terminal
+from harness import asked, host, ranks, replayed, resume, results, run, terminal
 from harness.asked import Asked
 from harness.compare import command as compare
 from harness.errors import BadInput
@@ -50,6 +50,9 @@ def do(given: argparse.Namespace,
                          blocks=wanted.blocks if given.blocks is None else given.blocks)
         cells, the_bed = wanted.cells()
         replayed.check(given.run, about, cells)
+        few = ranks.fewest(ranks.ALPHA, is_paired=False)
+        if all(cell.repeat.blocks < few for cell in cells):
+            say(f"note: with fewer than {few} blocks in each run the comparison can only be inconclusive")
         out = given.out or given.run.resolve().parent
         out.mkdir(parents=True, exist_ok=True)
         request = {**asked.of_run(about).as_json(), "blocks": wanted.blocks, "switches": list(wanted.switches)}

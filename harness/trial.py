@@ -63,9 +63,11 @@ FLAGS: Mapping[str, tuple[str, str]] = {
                "the switch may be faster: raise max_pps (of b2b: burst_pps or burst_max_s), use a faster generator"),
     "search_limit": ("the search ended at search_max_s of traffic, before it was done",
                      "raise search_max_s, take a larger width_ratio"),
-    "below_width": ("this goal and another came closer to each other than the width of the search",
-                    "take them as equal, or lower width_ratio"),
-    "unstable": ("R+ varied by over 2 % (or a rate did from block to block), a load lost frames that a higher one did not lose, a tenth of R+ lost frames, "
+    "below_width": ("this goal and another came closer to each other than the width of the search; of b2b: a burst of one "
+                    "step_frames lost already, so that 0 stands for anything less",
+                    "take them as equal, or lower width_ratio (of b2b: step_frames)"),
+    "unstable": ("R+ varied by over 2 % (or a rate did from block to block), a load lost frames that a higher one did "
+                 "not lose, a tenth of R+ lost frames, "
                  "or less than half of what was forwarded could be had within the goal",
                  "the machine disturbs what it measures: make it quieter, compare only with many repeats"),
     "drift": ("R+ at the end of the search was off from R+ at its beginning by over 3 % and beyond the range of its "

@@ -43,6 +43,13 @@ def check(given: argparse.Namespace) -> None:
         raise BadInput(f"--margin {given.margin}: allowed is a ratio between 0 and 1, such as 0.02")
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, newline="", encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"--csv {path}: cannot be written: {error.strerror}") from None
+
+
 def compare(operands: Sequence[str], given: argparse.Namespace, console: Console) -> int:
     """Of what was typed; gives the exit status. BadInput."""
     a, b = sides.sides(operands)
@@ -54,7 +61,7 @@ def compare(operands: Sequence[str], given: argparse.Namespace, console: Console
     records = [show.record(row, a, b) for row in rows]
     status = verdict.exit_status(rows)
     if getattr(given, "csv", None):
-        given.csv.write_text(show.to_csv(records), newline="", encoding="utf-8")
+        _write(given.csv, show.to_csv(records))
     if given.json:
         print(json.dumps({"rows": records, "notes": notes, "exit_status": status}, indent=1))
     else:

@@ -66,6 +66,9 @@ def sides(operands: Sequence[str]) -> tuple[Side, Side]:
         raise BadInput("compare: give A and B: two runs, RUN:SWITCH twice, or RUN SWITCH SWITCH")
     if a == b:
         raise BadInput(f"{a.name}: A and B are the same")
+    if a.run is not b.run and a.run.about.get("run_id") and a.run.about.get("run_id") == b.run.about.get("run_id"):
+        raise BadInput(f"{a.run.folder} and {b.run.folder} are copies of one run: give two switches of one of them, or "
+                       "another run")
     return a, b
 
 

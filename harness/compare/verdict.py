@@ -160,15 +160,19 @@ def _judged(row: Row, shift: ranks.Shift, tests: int) -> Row:
         outdone = capped_a != capped_b and row.p_adjusted <= ranks.ALPHA and faster == capped_b
         if not outdone:
             who = "both sides are" if capped_a and capped_b else f"{'A' if capped_a else 'B'} is"
-            return replace(row, verdict=CAPPED, reason=f"{who} at the tester's own ceiling")
-        return replace(row, verdict=FASTER if faster else SLOWER,
-                       reason="at least: one side is at the tester's ceiling")
+            return replace(row, verdict=CAPPED, reason=f"{who} {_ceiling(row)}")
+        return replace(row, verdict=FASTER if faster else SLOWER, reason=f"at least: one side is {_ceiling(row)}")
     if row.p_within_adjusted <= ranks.ALPHA:
         return replace(row, verdict=EQUIVALENT)
     if row.p_adjusted <= ranks.ALPHA:
         return replace(row, verdict=FASTER if faster else SLOWER)
     more, why = _needed(row, shift, math.log1p(row.margin), ranks.ALPHA / tests)
     return replace(row, more_blocks=more, reason=why)
+
+
+def _ceiling(row: Row) -> str:
+    per_packet = row.pair.metric.partition("@")[0].endswith("_per_packet")
+    return "not saturated: an upper bound" if per_packet else "at the tester's own ceiling"
 
 
 def _needed(row: Row, shift: ranks.Shift, margin: float, alpha: float) -> tuple[int | None, str]:

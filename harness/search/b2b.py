@@ -94,6 +94,8 @@ def _results(options: Options, rate_pps: float, throughput_pps: float, bursts: S
                Result("b2b_frames_stdev", spread, "1", n, flags=flags, goal=goal),
                Result("b2b_implied_buffer_s", implied_s, "s", n, flags=flags, goal=goal),
                Result("b2b_buffer_s", corrected_s, "s", n, flags=flags, goal=goal)]
+    if min(bursts) == 0:        # the smallest burst lost already: the answer is less than a step, not nothing
+        results = flagged(results, "below_width")
     near = max(bursts) >= NEAR_LIMIT * rate_pps * options.burst_max_s
     return flagged([replace(r, value=None) for r in results], "capped") if near else results
 

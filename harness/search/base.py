@@ -84,9 +84,14 @@ def union(parts: Sequence[Sequence[str]], more: Sequence[str] = ()) -> tuple[str
     return tuple(dict.fromkeys(flag for part in (*parts, more) for flag in part))
 
 
-def loss(at: str, trials: Sequence[Trial]) -> Result:
-    """Lost of sent."""
-    return of_trials(f"loss_ratio@{at}", "1", trials, [t.loss_ratio for t in trials])
+def losses(at: str, trials: Sequence[Trial]) -> list[Result]:
+    """Lost of sent, and lost or unsent of all that was to be sent, where that is known."""
+    lost = of_trials(f"loss_ratio@{at}", "1", trials, [t.loss_ratio for t in trials])
+    return [lost] if all(t.unsent_count is None for t in trials) else [lost, missing(at, trials)]
+
+
+def missing(at: str, trials: Sequence[Trial]) -> Result:
+    return of_trials(f"missing_ratio@{at}", "1", trials, [missing_ratio(t) for t in trials])
 
 
 def missing_count(trial: Trial) -> tuple[int, int]:

@@ -82,7 +82,7 @@ def _found(search: Search, goal: str, step: int, loads: Mapping[int, _Load], cap
     high = None if above is None else float((above + 1) * step)
     status = "invalid" if any(t.status != "ok" for t in trials) else "ok"      # it decided nothing, and spoilt the rest
     n = 0 if best is None else len(loads[best].trials)
-    results = [Result("ndr_pps", value, "pps", n, value, high, flags, status, goal),
+    results = [Result("ndr_pps", value, "pps", n, None if high is None else value, high, flags, status, goal),
                Result("search_traffic_s", len(trials) * search.trial_s, "s", len(trials))]
     return Found(results, {"ndr": value} if value else {})
 
@@ -90,11 +90,11 @@ def _found(search: Search, goal: str, step: int, loads: Mapping[int, _Load], cap
 def _options(where: str, table: Mapping[str, Any]) -> Options:
     if table["max_pps"] and table["step_pps"] > table["max_pps"]:
         raise BadInput(f"{where}: key 'step_pps' is {table['step_pps']}: it must not be above max_pps = "
-                       f"{table['max_pps']}")
-    return Options(table["max_pps"], table["step_pps"], table["max_r"], table["max_z"])
+                       f"{table['max_pps']:.12g}")
+    return Options(ceil(table["max_pps"]), table["step_pps"], table["max_r"], table["max_z"])
 
 
 KIND = Kind("bswlv", bswlv, lambda search: ("ndr_pps", "NDR (loss 0)"),
-            fields={"max_pps": Field(int, 0, low=0, high=10**10), "step_pps": Field(int, 0, low=0, high=10**9),
+            fields={"max_pps": Field(float, 0.0, low=0, high=1e10), "step_pps": Field(int, 0, low=0, high=10**9),
                     "max_r": Field(int, 2, low=1, high=100), "max_z": Field(int, 0, low=0, high=10**12)},
             options=_options, needs_rplus=lambda search: not search.options.max_pps, bases=lambda search: ["ndr"])

@@ -3,7 +3,7 @@
 latency trials are.
 """
 
-from harness.search.base import Finding, Found, Kind, Result, loss, of_trials, rate
+from harness.search.base import Finding, Found, Kind, Result, losses, of_trials, rate
 from harness.search.latency import QUANTILES, latency_results
 from harness.search.settings import Search
 from harness.trial import Request, Trial
@@ -18,7 +18,7 @@ def fixed(search: Search, rplus: Result | None, with_latency: bool) -> Finding:
     results = []
     for at, done in trials.items():
         results.append(of_trials(f"rx_pps@{at}", "pps", done, [t.rx_pps for t in done]))
-        results += latency_results(at, done) if with_latency else [loss(at, done)]
+        results += latency_results(at, done) if with_latency else losses(at, done)
         if any("replay_gap_error" in t.histograms for t in done):
             results += [of_trials(f"replay_gap_error_{name}_ns@{at}", "ns", done,
                                   [t.quantile_ns("replay_gap_error", q) for t in done]) for name, q in QUANTILES[:2]]

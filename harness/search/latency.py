@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.search.base import Result, Steps, fraction, loss, of_trials, rate
+from harness.search.base import Result, Steps, fraction, losses, of_trials, rate
 from harness.search.settings import Search
 from harness.trial import Request, Trial
 
@@ -48,4 +48,4 @@ def latency_results(at: str, trials: Sequence[Trial]) -> list[Result]:
     named |= {name: [t.quantile_ns(kind, q) for t in trials] for name, kind, q in MORE_QUANTILES}
     named |= {f"pdv_{name}": [t.pdv_ns(q) for t in trials] for name, q in QUANTILES[1:]}
     results = [of_trials(f"{name}_ns@{at}", "ns", trials, of_these) for name, of_these in named.items()]
-    return [*results, loss(at, trials)]
+    return [*results, *losses(at, trials)]

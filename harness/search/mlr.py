@@ -136,7 +136,7 @@ def goal_results(measured: Measured, goal: Goal, name: str) -> list[Result]:
     said = goal.said(min_pps=grid.min_pps, max_pps=grid.max_pps)
     status = "invalid" if measured.cut_short == "invalid" else "ok"
     n = 0 if now.low is None else len(measured.trials[now.low])
-    ci_low = None if value is None or low is None else min(value, low)
+    ci_low = None if value is None or low is None or high is None else min(value, low)    # an interval has two ends
     return [Result(f"{name}_pps", value, "pps", n, ci_low, high, flags, status, said),
             Result(f"{name}_rlb_pps", low, "pps", n, flags=flags, status=status, goal=said),
             Result(f"{name}_rub_pps", high, "pps", 0 if now.high is None else len(measured.trials[now.high]),

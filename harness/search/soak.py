@@ -4,13 +4,13 @@ between the intervals). The intervals themselves are in series.csv.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import stats
 from harness.errors import BadInput
 from harness.schema import Field
-from harness.search.base import Finding, Found, Kind, Result, missing_ratio, no_rate, of_trials, said
+from harness.search.base import Finding, Found, Kind, Result, losses, no_rate, of_trials, said
 from harness.search.latency import latency_results
 from harness.search.settings import Search
 from harness.trial import Point, Request, Trial
@@ -34,10 +34,9 @@ def soak(search: Search, rplus: Result | None, with_latency: bool) -> Finding:
     if not load_pps:
         return no_rate("rx_pps@soak", rplus, goal)
     trial = yield Request("soak", load_pps, options.soak_s, interval_s=options.interval_s)
-    whole = of_trials("missing_ratio@soak", "1", [trial], [missing_ratio(trial)])
-    results = [of_trials("rx_pps@soak", "pps", [trial], [trial.rx_pps]), Result(**{**vars(whole), "goal": goal}),
-               *_intervals(trial, goal)]
-    return Found(results + (latency_results("soak", [trial]) if with_latency else []))
+    results = [of_trials("rx_pps@soak", "pps", [trial], [trial.rx_pps]), *_intervals(trial, goal)]
+    more = latency_results("soak", [trial]) if with_latency else losses("soak", [trial])
+    return Found(results + [replace(r, goal=goal) if r.metric == "missing_ratio@soak" else r for r in more])
 
 
 def _intervals(trial: Trial, goal: str) -> list[Result]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import BadInput
 from harness.schema import Field
-from harness.search.base import (Finding, Found, Kind, Result, by_generator, fraction, missing_ratio, no_rate,
+from harness.search.base import (Finding, Found, Kind, Result, by_generator, fraction, missing, no_rate,
                                  of_trials, top_pps)
 from harness.search.settings import Search
 from harness.trial import Request, Trial
@@ -38,7 +38,7 @@ class _Load:
     trials: list[Trial]
 
     def loss(self) -> Result:
-        return of_trials(f"loss_ratio@{self.at}", "1", self.trials, [missing_ratio(t) for t in self.trials])
+        return missing(self.at, self.trials)
 
 
 def sweep(search: Search, rplus: Result | None, with_latency: bool) -> Finding:

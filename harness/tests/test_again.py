@@ -92,6 +92,17 @@ def test_a_rerun_measures_the_same_and_compares(factor: float, status: int, word
         assert one[key] == other[key], key
 
 
+@pytest.mark.parametrize("blocks, said", [("3", True), ("4", False)])
+def test_a_rerun_that_can_decide_nothing_says_so_beforehand(blocks: str, said: bool, tmp_path: Path,
+                                                            simulated: dict[str, float],
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    first = measured(tmp_path, "--switch", "mine=testpmd", "--blocks", blocks)
+    capsys.readouterr()
+    cli.main(["rerun", str(first)])
+    out, err = capsys.readouterr()
+    assert ("can only be inconclusive" in out + err) == said
+
+
 def test_a_rerun_on_another_machine_is_refused_before_anything_is_measured(tmp_path: Path, simulated: dict[str, float],
                                                                            capsys: pytest.CaptureFixture[str]) -> None:
     folder = measured(tmp_path)

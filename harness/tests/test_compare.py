@@ -169,6 +169,13 @@ def test_what_the_tester_limits_is_capped() -> None:
     assert exit_status([one(side(r, 1, flags=limit), side(r, 1, flags=limit))]) == 4
 
 
+def test_cycles_of_a_switch_with_time_to_spare_say_so() -> None:
+    r = seeded()
+    idle = side(r, 100, flags=("not_saturated",))
+    row = one(idle, idle, metric="cycles_per_packet")
+    assert (row.verdict, row.reason) == (CAPPED, "both sides are not saturated: an upper bound")
+
+
 def test_what_cannot_be_compared_says_why() -> None:
     r = seeded()
     lost = {1: value(1, None, status="failed", reason="no link")}
@@ -352,6 +359,23 @@ def test_bad_input_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[s
                            ([run, "a", "b", "--metric", "nope"], "no figure in common")):
         assert compare(*arguments) == 2, arguments
         assert why in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    r = seeded()
+    run = made_run(tmp_path / "r", {"a": noisy(r, 1), "b": noisy(r, 1)})
+    assert compare(run, "--csv", tmp_path / "none" / "x.csv") == 2
+    assert "cannot be written: No such file" in capsys.readouterr().err
+
+
+def test_a_copy_of_a_run_is_no_second_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    r = seeded()
+    runs = [made_run(tmp_path / name, {"a": noisy(r, 1)}) for name in ("one", "copy")]
+    for run in runs:
+        about = json.loads((run / "run.json").read_text()) if (run / "run.json").exists() else {}
+        write(run / "run.json", json.dumps({**about, "run_id": "20260101T000000Z-x-1"}))
+    assert compare(*runs) == 2
+    assert "are copies of one run" in capsys.readouterr().err
 
 
 def test_runs_without_blocks_are_inconclusive_with_the_reason(tmp_path: Path,

@@ -336,6 +336,16 @@ def test_a_result_says_what_is_to_be_said_against_it(asked: Search, measure: Mea
     assert set(results_of(asked, measure)[f"{name}_pps"].flags) == flags
 
 
+@pytest.mark.parametrize("capacity_pps", [5e6, 2e7])
+def test_an_interval_holds_its_value_and_has_two_ends(capacity_pps: float) -> None:
+    found = results_of(search_of(), plain(capacity_pps))
+    for name in ("ndr", "pdr"):
+        result, bound = found[f"{name}_pps"], found[f"{name}_rlb_pps"]
+        assert result.value and bound.value and result.value <= bound.value
+        assert (result.ci_low is None) == (result.ci_high is None) == (found[f"{name}_rub_pps"].value is None)
+        assert result.ci_low is None or result.ci_high and result.ci_low <= result.value <= result.ci_high
+
+
 def test_more_received_than_sent_never_becomes_a_result() -> None:
     def measure(request: Request) -> Trial:
         return made([direction(1000, 1001, intended=1000)], rate_pps=request.rate_pps, duration_s=request.duration_s)

@@ -176,6 +176,19 @@ def test_a_rate_without_loss_that_the_generator_set_is_capped(kind: str, metrics
             assert ("capped" in results[f"{name}_pps"].flags) == (generator_pps < 5e6 and not full)
 
 
+@pytest.mark.parametrize("kind, at", [('"fixed"\nrate_pps = 6e6', "6000000pps"), ('"soak"\nrate_pps = 6e6', "soak"),
+                                      ('"rplus"\n[latency]\nat_pps = 6e6', "6000000pps"),
+                                      ('"sweep"\nmax_pps = 6e6\nfine_step_ratio = 0', "1.00max")])
+@pytest.mark.parametrize("with_latency", [True, False])
+def test_unsent_frames_are_missing_and_not_lost_whatever_the_search(kind: str, at: str, with_latency: bool,
+                                                                    tmp_path: Path) -> None:
+    """The generator sends 4 of 6 Mpps, and the switch loses none of them."""
+    results, _ = done(asked_of(tmp_path, f"kind = {kind}\n"), plain(5e6, generator_pps=4e6), with_latency)
+    if with_latency or not kind.startswith('"rplus"'):
+        assert results[f"missing_ratio@{at}"].value == pytest.approx(1 / 3, abs=1e-5)
+    assert (lost := results.get(f"loss_ratio@{at}")) is None or lost.value == 0
+
+
 @pytest.mark.parametrize("lossy, stable", [(0, True), (1, True), (2, False)])
 def test_a_machine_that_loses_at_a_tenth_of_rplus_is_unstable(lossy: int, stable: bool, tmp_path: Path) -> None:
     left = iter([1] * lossy + [0] * (30 - lossy))
@@ -216,6 +229,11 @@ def test_binary_search_finds_the_highest_clean_step_of_any_hard_switch(tmp_path:
         assert all((t.intended_pps or 0) % step == 0 for t in trials) and len(trials) <= math.log2(count) + 2
         assert ("capped" in ndr.flags) == (best == count * step)
         assert ("irregular" in ndr.flags) == (best == count * step or best == 0)
+
+
+def test_a_rate_may_be_written_as_everywhere_else(tmp_path: Path) -> None:
+    one, other = (asked_of(tmp_path, f'kind = "bswlv"\nmax_pps = {text}\n') for text in ("14.88e6", "14_880_000"))
+    assert one == other and one.options.max_pps == 14_880_000
 
 
 @pytest.mark.parametrize("max_r, max_z, losses, trials, clean", [
@@ -285,6 +303,14 @@ def test_a_burst_that_was_not_sent_says_whose_fault_it_was(full: int, flags: set
     assert set(got.flags) == flags and got.value == (1000 if full else None)
 
 
+@pytest.mark.parametrize("frames, below", [(0, True), (1000, False)])
+def test_a_burst_shorter_than_a_step_says_so(frames: int, below: bool, tmp_path: Path) -> None:
+    asked = asked_of(tmp_path, 'kind = "b2b"\nburst_pps = 1e7\nthroughput_pps = 4e6\n')
+    results, _ = done(asked, queue(frames, 4e6))
+    assert (results["b2b_frames"].value == 0) == below
+    assert all(("below_width" in r.flags) == below for m, r in results.items() if m.startswith("b2b_"))
+
+
 def test_a_burst_near_the_limit_is_no_result(tmp_path: Path) -> None:
     asked = asked_of(tmp_path, 'kind = "b2b"\nburst_pps = 1e7\nthroughput_pps = 4e6\nburst_max_s = 0.001\n')
     results, _ = done(asked, queue(100_000, 4e6))
@@ -300,9 +326,9 @@ def test_a_sweep_goes_down_until_two_loads_are_clean_and_then_around_rplus(tmp_p
     fine = [f"{k / 100:.2f}rplus" for k in range(80, 112, 2)]
     assert [t.request.phase.partition("@")[2] for t in trials if t.request.phase.endswith("rplus")
             and t.request.phase != "rplus"] == fine
-    assert results["loss_ratio@1.00max"].value == pytest.approx(0.5)
-    assert results["loss_ratio@0.50max"].value == results["loss_ratio@1.00rplus"].value == 0
-    assert results["loss_ratio@1.10rplus"].value == pytest.approx(1 - 1 / 1.1, abs=1e-5)
+    assert results["missing_ratio@1.00max"].value == pytest.approx(0.5)
+    assert results["missing_ratio@0.50max"].value == results["missing_ratio@1.00rplus"].value == 0
+    assert results["missing_ratio@1.10rplus"].value == pytest.approx(1 - 1 / 1.1, abs=1e-5)
     assert results["mfr_pps"].value == pytest.approx(5e6) and not results["mfr_pps"].flags
 
 
@@ -312,7 +338,7 @@ def test_a_load_that_loses_more_than_a_higher_one_is_unstable(tmp_path: Path) ->
         received = sent // 2 if sent == 7_000_000 else min(sent, 8_000_000)
         return made([direction(sent, received, intended=sent)], rate_pps=q.rate_pps)
     results, _ = done(asked_of(tmp_path, 'kind = "sweep"\nmax_pps = 1e7\nfine_step_ratio = 0\n'), measure)
-    assert [m for m, r in results.items() if "unstable" in r.flags] == ["loss_ratio@0.70max", "rx_pps@0.70max"]
+    assert [m for m, r in results.items() if "unstable" in r.flags] == ["missing_ratio@0.70max", "rx_pps@0.70max"]
 
 
 def test_a_sweep_that_never_loses_is_capped(tmp_path: Path) -> None:
