@@ -404,3 +404,19 @@ def test_axes_hold_their_data_and_have_few_tics() -> None:
         log = sheet.logarithmic(small, small * 10 ** rng.uniform(0, 6))
         assert log.low <= small * (1 + 1e-6) and 2 <= len(log.tics) <= 8
         assert math.log10(log.high / log.low) >= 0.999
+
+
+@needs_gnuplot
+@pytest.mark.parametrize("factor", [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])
+def test_every_tic_is_written_wherever_a_logarithmic_axis_begins(factor: float, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """gnuplot takes the logarithm of an axis' end and of what stands there, and clips what falls outside by rounding."""
+    scaled = [{**row, **{column: repr(float(row[column]) * factor) for column in ("value", "ci_low", "ci_high")
+                         if row["metric"].startswith("latency") and row[column]}} for row in rows("results.csv")]
+    (tmp_path / "results.csv").write_text(csv_text(scaled))
+    monkeypatch.setattr(drawing, "FIGURES", [f for f in drawing.FIGURES if f.name == "latency"])
+    figures.draw_all(tmp_path, formats=("svg",), warn=lambda line: None)
+    [written] = (tmp_path / "figures").glob("latency.svg")
+    planned = [tic["text"] for tic in block((tmp_path / "figures" / "latency.dat").read_text(), "tics")]
+    shown = texts(written)
+    assert {text: shown.count(text) for text in planned} == {text: planned.count(text) for text in planned}
