@@ -23,7 +23,6 @@ Bins = list[tuple[float, float, int]]
 HEAD = ("run_id", "switch", "topology", "guest", "chain_length", "direction", "frame_bytes", "port_kind", "accel", "nf",
         "flows", "status", "flags")
 RESULTS = (*HEAD, "metric", "value", "ci_low", "ci_high", "unit", "n")
-MOST = 1e18                 # no rate, count or time of a run is as large
 TRIALS = (*HEAD, "trial_id", "cell_id", "phase", "block", "started_utc", "intended_pps", "sent_count", "received_count",
           "unsent_count", "rx_pps")
 
@@ -153,11 +152,11 @@ class Data:
             if row["value"]:
                 self.warn([f"{row.file} line {row.line}: value is {row['value'][:40]!r}, not a number; left out"])
             return None         # a percentile without enough samples: nothing to draw, and nothing wrong
-        if value is not None and not 0 <= value <= MOST:
-            self.warn([f"{row.file} line {row.line}: value is {'below 0' if value < 0 else 'beyond all sense'}; left out"])
+        if value is not None and value < 0:
+            self.warn([f"{row.file} line {row.line}: value is below 0; left out"])
             return None
         low, high = number(row["ci_low"]), number(row["ci_high"])
-        if low is None or high is None or value is None or not 0 <= low <= value <= high <= MOST:
+        if low is None or high is None or value is None or not 0 <= low <= value <= high:
             low = high = None
         return Value(row, value, low, high, whole(row["n"]), drawn)
 
