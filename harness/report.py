@@ -13,13 +13,13 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import anchor, figures, nfs, results
+from harness import anchor, figures, results
+from harness.cellname import cell_name
 from harness.errors import BadInput
 from harness.figures.cells import place
 from harness.figures.data import Data
 from harness.figures.loads import text as load_text
 from harness.figures.reading import FigureError, Row, number
-from harness.topology import way
 from harness.trial import FLAGS
 
 HERE = Path(__file__).resolve().parent
@@ -134,7 +134,10 @@ def _matrix(data: Data, rows: Sequence[Row]) -> str:
         switches = list(dict.fromkeys(row["switch"] for row in chosen))
         table: dict[str, dict[str, Row]] = {}
         for row in chosen:
-            table.setdefault(_cell_name(row), {})[row["switch"]] = row
+            name = cell_name(row.fields)
+            if row["switch"] in table.get(name, {}):        # what tells them apart is in the name of the cell only
+                name += f" ({row.get('cell_id') or f'line {row.line}'})"
+            table.setdefault(name, {})[row["switch"]] = row
         body = [[Cell(name, kind="name"), *(_headline(of.get(s)) for s in switches)] for name, of in table.items()]
         parts.append(f"<h3>{METRIC_NAMES[metric]} in Mpps per direction</h3>"
                      + _table(["cell", *switches], body, numbers=range(1, len(switches) + 1)))
@@ -163,7 +166,7 @@ def _warnings(rows: Sequence[Row], said: Sequence[str], about: Mapping[str, Any]
              Cell(FLAGS.get(flag, ("", ""))[1])] for flag, of in sorted(
                  cells.items(), key=lambda c: (-len(c[1]), c[0]))]
     parts = [_table(["flag", "cells", "means", "cure"], body, numbers=(1,)) if body else "<p>No flag.</p>"]
-    reasons = {(_cell_name(row), row["switch"], row["status"], row.get("reason")): None for row in rows
+    reasons = {(cell_name(row.fields), row["switch"], row["status"], row.get("reason")): None for row in rows
                if row["status"] in ("failed", "unsupported", "invalid")}
     if reasons:
         parts.append("<h3>Cells without a result</h3>" + _table(
@@ -232,7 +235,7 @@ def _tables(rows: Sequence[Row], losses: str) -> str:
     numeric = [*range(2, at), at + 1, at + 2, at + 3, at + 5]
 
     def body(chosen: Iterable[Row]) -> list[list[Cell]]:
-        return [[Cell(row["switch"], kind="name"), Cell(_cell_name(row, with_sizes=not sizes), kind="name"),
+        return [[Cell(row["switch"], kind="name"), Cell(cell_name(row.fields, with_sizes=not sizes), kind="name"),
                  *(Cell(row.get(key), number(row.get(key)), "n") for key, _ in sizes),
                  Cell(_metric_name(row["metric"]), kind="name"), *_values(row), Cell(row["n"], number(row["n"]), "n"),
                  Cell(STATUS.get(row["status"], row["status"]), kind=_class(row["status"])),
@@ -328,17 +331,6 @@ def _table(heads: Sequence[str], body: Sequence[Sequence[Cell]], numbers: Iterab
 
 def _class(status: str) -> str:
     return status if status in STATUS else "soft"
-
-
-def _cell_name(row: Row, with_sizes: bool = True) -> str:
-    """A cell without its switch, for people; or without frame size and number of flows either."""
-    parts = [row["topology"], way(row["topology"], row["direction"]),
-             "" if row["guest"] in ("", "none") else f"{row['guest']} guest",
-             nfs.chain_text(row["chain_length"], row["nf"]),
-             f"idle {row.get('idle')}" if row.get("idle") else "",
-             f"{row['frame_bytes']} B" if row["frame_bytes"] and with_sizes else "",
-             f"{row['flows']} flows" if row["flows"] not in ("", "1") and with_sizes else "", row.get("traffic")]
-    return " ".join(filter(None, parts))
 
 
 def _metric_name(metric: str) -> str:

@@ -21,6 +21,7 @@ from harness.errors import BadInput
 from harness.scenario import ANCHOR
 
 SCHEMA_VERSION = 1
+MOST = 1e20                 # no rate, count or time of a run is as large (2^64 is not)
 Row = Mapping[str, str]
 # Columns without which a table cannot be read. All others may be missing, as in older runs, or be more, as in newer.
 NEEDED = {
@@ -377,12 +378,12 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def number(text: str) -> float | None:
-    """A finite decimal number, or None. Not nan, inf, 1_000 or 0x10."""
+    """A decimal number that can be, or None. Not nan, inf, 1e308, 1_000 or 0x10."""
     text = text.strip()
     if len(text) > 40 or not _NUMBER.fullmatch(text):
         return None
     value = float(text)
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= MOST else None
 
 
 def whole(text: str) -> int | None:

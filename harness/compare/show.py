@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness import nfs
+from harness.cellname import cell_name
 from harness.compare.sides import KEY, Side
 from harness.compare.verdict import EQUIVALENT, FASTER, INCONCLUSIVE, MORE_MAX, SLOWER, Row
 
@@ -68,16 +68,7 @@ def text(rows: Sequence[Row], a: Side, b: Side, margin: float, notes: Sequence[s
 
 def _name(row: Row, figures: Collection[str]) -> str:
     """The cell in words."""
-    c = row.pair.columns
-    parts = [c.get("topology", ""), c.get("direction", "")]
-    parts += [f"{c['guest']} guest"] if c.get("guest", "none") not in ("none", "") else []
-    parts += [nfs.chain_text(c.get("chain_length"), c.get("nf", ""))] if c.get("chain_length", "0") != "0" else []
-    parts += [f"idle {c['idle']}"] if c.get("idle") else []
-    parts += [f"{c['frame_bytes']} B"] if c.get("frame_bytes") else []
-    parts += [f"{c['flows']} flows"] if c.get("flows", "1") not in ("1", "") else []
-    parts += [c["port_kind"]] if c.get("port_kind", "vhost-user") != "vhost-user" else []
-    parts += [c["variant"]] if c.get("variant") else []
-    parts += [f"traffic {row.pair.cell.rpartition('.')[2]}"] if c.get("traffic") else []
+    parts = [cell_name(row.pair.columns)]
     parts += [row.pair.switch] if row.pair.switch else []
     return " ".join([*parts, *([row.pair.metric] if len(figures) > 1 else [])])
 

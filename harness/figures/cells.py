@@ -160,14 +160,15 @@ def mark_notes(used: Iterable[str], of_panels: bool) -> list[str]:
     return notes + (["A mark above a panel or at its axis is for all there."] if notes and of_panels else [])
 
 
-def absent_note(items: Iterable[tuple[str, str]]) -> str:
-    """"n/a: vpp; failed: bess", of pairs (how drawn, switch)."""
-    by_state: dict[str, list[str]] = {}
-    for state, switch in items:
-        if clean(switch) not in by_state.setdefault(state, []):
-            by_state[state].append(clean(switch))
-    return "; ".join(f"{state}: {', '.join(by_state[state])}" for state in ("n/a", "failed", "invalid", "missing")
-                     if state in by_state)
+def absent_note(items: Iterable[tuple[str, str, str]]) -> str:
+    """"n/a: vpp; failed: bess at 64,128", of triples: state, switch, and where it is absent (empty: everywhere)."""
+    by_state: dict[str, dict[str, list[str]]] = {}
+    for state, switch, at in items:
+        ats = by_state.setdefault(state, {}).setdefault(clean(switch), [])
+        ats += [at] if at and at not in ats else []
+    return "; ".join(f"{state}: " + ", ".join(f"{switch}{' at ' * bool(ats)}{','.join(ats)}"
+                                              for switch, ats in by_state[state].items())
+                     for state in ("n/a", "failed", "invalid", "missing") if state in by_state)
 
 
 def run_note(rows: Iterable[Row]) -> str:

@@ -37,7 +37,8 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
         title, subtitle = titles(key, (place(v.row) for v in valued))
         drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(),
                            Axis(lengths[0] - 0.5, lengths[-1] + 0.5, tics, grid=False),
-                           linear(0.0, top * 1.15 or 1.0, 5), _absent(values)))
+                           linear(0.0, top * 1.15 or 1.0, 5),
+                           data.absent(key, {place(v.row) for v in valued}, names, "chain_length")))
         for value in sorted(valued, key=lambda v: place(v.row).chain_length):
             here = place(value.row)
             low, high = (None if x is None else x / 1e6 for x in (value.low, value.high))
@@ -65,12 +66,3 @@ def _lines(panel: int, values: list[Value], lengths: list[int], names: tuple[str
     at = {(v.row["switch"], place(v.row).chain_length): (v.value or 0.0) / 1e6 for v in values if v.drawn == "ok"}
     return [(panel, s, a, at[name, a], b, at[name, b]) for s, name in enumerate(names, 1)
             for a, b in zip(lengths, lengths[1:]) if (name, a) in at and (name, b) in at]
-
-
-def _absent(values: list[Value]) -> str:
-    """"n/a at 3: vpp"."""
-    parts: dict[tuple[str, str], list[int]] = {}
-    for v in values:
-        if v.drawn != "ok":
-            parts.setdefault((v.drawn, v.row["switch"]), []).append(place(v.row).chain_length)
-    return "; ".join(f"{switch} {state} at {','.join(map(str, sorted(at)))}" for (state, switch), at in parts.items())

@@ -23,7 +23,7 @@ Bins = list[tuple[float, float, int]]
 HEAD = ("run_id", "switch", "topology", "guest", "chain_length", "direction", "frame_bytes", "port_kind", "accel", "nf",
         "flows", "status", "flags")
 RESULTS = (*HEAD, "metric", "value", "ci_low", "ci_high", "unit", "n")
-MOST = 1e18                 # no rate, count or time of a run is as large
+ABSENT = {"unsupported": "n/a", "failed": "failed", "invalid": "invalid"}
 TRIALS = (*HEAD, "trial_id", "cell_id", "phase", "block", "started_utc", "intended_pps", "sent_count", "received_count",
           "unsent_count", "rx_pps")
 
@@ -70,15 +70,22 @@ class Data:
         """Rows of results.csv that stand for a whole cell, not for one of its blocks."""
         return self._whole_cells(self._every_result)
 
-    def absent(self, key: Key, drawn: Collection[str]) -> str:
-        """"n/a: vpp; failed: bess": switches that gave nothing in a panel's cells, but those that are drawn in it."""
+    def absent(self, key: Key, drawn: Collection[Place], names: Sequence[str], vary: str = "") -> str:
+        """What of a panel's cells is not drawn in it and why, as absent_note() says it. `drawn`: the cells that are;
+        names: the figure's switches; vary: the field of Place in which the cells of a switch differ in a panel."""
         try:
-            rows = [row for row in self.results if row["status"] in ("failed", "unsupported")
-                    and row["switch"] not in drawn]
+            rows = [row for row in self.results if place(row).sound and belongs(place(row), key)]
         except FigureError:         # without results.csv nothing is known of them
             return ""
-        return absent_note(("n/a" if row["status"] == "unsupported" else "failed", row["switch"]) for row in rows
-                           if belongs(place(row), key))
+        there = {(p.switch, getattr(p, vary, None)) for p in drawn}
+        known = there | {(p.switch, getattr(p, vary, None)) for p in map(place, rows)}
+        has_some = {switch for switch, _ in there}
+        items = [(state, p.switch, at) for row in rows if (state := ABSENT.get(row["status"]))
+                 and (p := place(row)) and (p.switch, (at := getattr(p, vary, None))) not in there]
+        items += [("missing", switch, at) for at in dict.fromkeys(at for _, at in sorted(known, key=lambda k: k[1] or 0))
+                  for switch in names if (switch, at) not in known]
+        return absent_note((state, switch, str(at or "") if switch in has_some else "")
+                           for state, switch, at in items)
 
     @cached_property
     def _every_result(self) -> list[Row]:
@@ -153,11 +160,11 @@ class Data:
             if row["value"]:
                 self.warn([f"{row.file} line {row.line}: value is {row['value'][:40]!r}, not a number; left out"])
             return None         # a percentile without enough samples: nothing to draw, and nothing wrong
-        if value is not None and not 0 <= value <= MOST:
-            self.warn([f"{row.file} line {row.line}: value is {'below 0' if value < 0 else 'beyond all sense'}; left out"])
+        if value is not None and value < 0:
+            self.warn([f"{row.file} line {row.line}: value is below 0; left out"])
             return None
         low, high = number(row["ci_low"]), number(row["ci_high"])
-        if low is None or high is None or value is None or not 0 <= low <= value <= high <= MOST:
+        if low is None or high is None or value is None or not 0 <= low <= value <= high:
             low = high = None
         return Value(row, value, low, high, whole(row["n"]), drawn)
 

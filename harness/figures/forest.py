@@ -5,13 +5,12 @@ Pure.
 
 from typing import NamedTuple
 
-from harness import nfs
+from harness.cellname import cell_name
 from harness.figures.bars import by_number
 from harness.figures.data import Data
 from harness.figures.reading import NotDrawn, Row, clean, number, whole
 from harness.figures.sheet import Axis, Panel, Sheet, Table, linear, split_pages
 from harness.figures.text import LABEL_PT, text_width
-from harness.topology import way
 
 FILE = "compare.csv"
 NEEDED = ("cell", "ratio", "ci_low", "ci_high", "verdict")
@@ -107,13 +106,5 @@ def _room(ratios: list[Ratio]) -> float:
 
 def _name(r: Ratio) -> str:
     """In words, where the columns of the cell are there."""
-    get = r.row.get
-    words = [get("topology"), way(get("topology"), get("direction")),
-             f"{get('guest')} guest" if get("guest") not in ("", "none") else "",
-             nfs.chain_text(get("chain_length"), get("nf")), f"idle {get('idle')}" if get("idle") else "",
-             f"{get('frame_bytes')} B" if get("frame_bytes") else "",
-             f"{get('flows')} flows" if get("flows") not in ("", "1") else "",
-             get("port_kind") if get("port_kind") != "vhost-user" else "", "with traffic" if get("traffic") else "",
-             get("variant")]
     metric = "" if r.metric in ("", "rplus_pps") else f" {clean(r.metric, 24)}"
-    return clean(" ".join(filter(None, words)) if get("topology") else r.cell, 60) + metric
+    return clean(cell_name(r.row.fields) if r.row.get("topology") else r.cell, 60) + metric

@@ -68,7 +68,7 @@ def _percentile_page(panels: dict[Key, list[At]], names: tuple[str, ...], data: 
         all_loads = sorted({a.load for a in valued}, key=loads.order)
         of_all = shared(flags_of(a.p50.row) for a in valued)
         title, subtitle = titles(key, (place(a.p50.row) for a in valued))
-        absent = absent_note((a.p50.drawn, a.p50.row["switch"]) for a in of if a.p50.value is None)
+        absent = "; ".join(filter(None, (_without(of), data.absent(key, {place(a.p50.row) for a in of}, names))))
         drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(),
                            categories([loads.text(load) for load in all_loads]), axis, absent))
         for a in valued:
@@ -87,6 +87,13 @@ def _percentile_page(panels: dict[Key, list[At]], names: tuple[str, ...], data: 
              " ".join([*mark_notes(used, on_panels), run_note(a.p50.row for a in every)]))
     table = Table("bars", "panel series load p50_us p50_low_us p50_high_us p99_us p999_us drawn marks", rows)
     return Sheet(tuple(drawn), names, (table,), notes, "Load", "Latency", columns=3, left=31.0)
+
+
+def _without(of: list[At]) -> str:
+    """Which switches have no value at which loads."""
+    some = {a.p50.row["switch"] for a in of if a.p50.value is not None}
+    return absent_note((a.p50.drawn, a.p50.row["switch"], loads.text(a.load) if a.p50.row["switch"] in some else "")
+                       for a in of if a.p50.value is None)
 
 
 # ---- distributions -------------------------------------------------------------------------------------------------
@@ -164,7 +171,7 @@ def _distribution_page(setups: dict[Key, list[Curve]], columns: Sequence[str], n
             here = [c for c in of if c.load == load]
             of_all = shared(set(c.flags) for c in here)
             title, subtitle = titles(key, (place(c.row) for c in of))
-            none = data.absent(key, {c.row["switch"] for c in here}) if here else "no valid trial"
+            none = data.absent(key, {place(c.row) for c in here}, names) if here else "no valid trial"
             if len(columns) > 3:        # narrow panels
                 subtitle = subtitle.replace(", no guest", "").replace(" guest", "")
             drawn.append(Panel(title, f"{loads.text(load)}, {subtitle} {marks(of_all)}".strip(), x, y, none, 78.0))

@@ -94,7 +94,7 @@ def _page(panels: dict[Key, list[Loss]], names: tuple[str, ...], goals: dict[str
         title, subtitle = titles(key, (place(p.row) for p in of))
         drawn.append(Panel(title, f"{subtitle} {marks(of_all)}".strip(),
                            linear(0.0, max(p.mpps for p in of) * 1.06, 5), y,
-                           data.absent(key, {p.row["switch"] for p in of})))
+                           data.absent(key, {place(p.row) for p in of}, names)))
         for p in sorted(of, key=lambda p: p.mpps):
             median = statistics.median(p.ratios)
             low, high = (min(p.ratios), max(p.ratios)) if len(p.ratios) > 1 else (None, None)

@@ -140,7 +140,7 @@ def nice_step(span: float, most: int = 6) -> float:
 
 def linear(low: float, high: float, most: int = 6, grid: bool = True) -> Axis:
     """A linear axis from low to high with round tics."""
-    if not high > low:
+    if not high - low > 1e-30:          # nothing that was measured
         high = low + 1.0
     step = nice_step(high - low, most)
     first = math.ceil(low / step - 1e-9)

@@ -188,13 +188,25 @@ def test_values_that_cannot_be_are_left_out(name: str, small: Path, run_of: Path
 
 @pytest.mark.parametrize("column, value", [("ci_low", "-1"), ("ci_high", "1e308"), ("value", "1.7e308"),
                                            ("value", "1e-320"), ("value", "-1"), ("value", "0")])
-def test_values_that_no_axis_can_hold(column: str, value: str, small: Path, run_of: Path) -> None:
+def test_values_of_results_that_no_axis_can_hold(column: str, value: str, small: Path, run_of: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((small / "results.csv").read_text())))
     out = io.StringIO()
     writer = csv.DictWriter(out, rows[0].keys(), lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({**row, column: value} if i % 3 else row for i, row in enumerate(rows))
     (run_of / "results.csv").write_text(out.getvalue(), newline="")
+    survives(run_of, ("read", "compare", "figures"))
+
+
+@pytest.mark.parametrize("value", ["1e308", "1e19", "1e-300", "1e-320"])
+@pytest.mark.parametrize("column", ["intended_pps", "rx_pps"])
+def test_loads_and_rates_of_trials_that_no_axis_can_hold(column: str, value: str, small: Path, run_of: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((small / "trials.csv").read_text())))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0].keys(), lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows({**row, column: value} if i % 2 else row for i, row in enumerate(rows))
+    (run_of / "trials.csv").write_text(out.getvalue(), newline="")
     survives(run_of, ("read", "compare", "figures"))
 
 

@@ -111,7 +111,7 @@ def test_svg_is_byte_identical_from_run_to_run(drawn: Path, tmp_path: Path) -> N
                     "invalid"]),
     ("ndr", ["NDR", "loss goal 0 %", "n = 21", "bound that the search found"]),
     ("pdr", ["PDR", "loss goal 0.5 %", "\N{GREATER-THAN OR EQUAL TO} capped:"]),
-    ("chain", ["n = 8 blocks", "no loss goal", "Whiskers: 95 %", "vpp failed at 4", "linux-bridge n/a at 4,5",
+    ("chain", ["n = 8 blocks", "no loss goal", "Whiskers: 95 %", "failed: vpp at 4", "n/a: linux-bridge at 4,5",
                "* oversubscribed:", "Cross: invalid", " 2* "]),
     ("latency", ["n = 2 trials", "Dot: median", "to p99.9", "0.10 R+", "0.99 R+"]),
     ("latency_cdf", ["n = 2 trials, 200,000 packets", "no error bars", "(CDF)"]),
@@ -404,3 +404,38 @@ def test_axes_hold_their_data_and_have_few_tics() -> None:
         log = sheet.logarithmic(small, small * 10 ** rng.uniform(0, 6))
         assert log.low <= small * (1 + 1e-6) and 2 <= len(log.tics) <= 8
         assert math.log10(log.high / log.low) >= 0.999
+
+
+@needs_gnuplot
+@pytest.mark.parametrize("factor", [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])
+def test_every_tic_is_written_wherever_a_logarithmic_axis_begins(factor: float, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """gnuplot takes the logarithm of an axis' end and of what stands there, and clips what falls outside by rounding."""
+    scaled = [{**row, **{column: repr(float(row[column]) * factor) for column in ("value", "ci_low", "ci_high")
+                         if row["metric"].startswith("latency") and row[column]}} for row in rows("results.csv")]
+    (tmp_path / "results.csv").write_text(csv_text(scaled))
+    monkeypatch.setattr(drawing, "FIGURES", [f for f in drawing.FIGURES if f.name == "latency"])
+    figures.draw_all(tmp_path, formats=("svg",), warn=lambda line: None)
+    [written] = (tmp_path / "figures").glob("latency.svg")
+    planned = [tic["text"] for tic in block((tmp_path / "figures" / "latency.dat").read_text(), "tics")]
+    shown = texts(written)
+    assert {text: shown.count(text) for text in planned} == {text: planned.count(text) for text in planned}
+
+
+@pytest.mark.parametrize("name", ["repeats", "latency", "loss", "latency_ccdf", "chain"])
+@pytest.mark.parametrize("status", ["failed", "missing"])
+def test_a_single_absent_cell_is_named_in_its_panel(name: str, status: str) -> None:
+    """Its switch is drawn in the same figure elsewhere; so nothing but the note tells an empty place from a small
+    value."""
+    topology, where = ("loopback", {"chain_length": "1"}) if name == "chain" else ("p2p", {"frame_bytes": "64"})
+
+    def hit(row: dict[str, str]) -> bool:
+        return row["switch"] == "vpp" and row["topology"] == topology and all(row[k] == v for k, v in where.items())
+
+    found = [{**row, "status": "failed", "value": "", "ci_low": "", "ci_high": ""} if hit(row) else row
+             for row in rows("results.csv") if not (hit(row) and status == "missing")]
+    trials = [row for row in rows("trials.csv") if not hit(row)]
+    pages = dats(of({"results.csv": csv_text(found), "trials.csv": csv_text(trials)}), name)
+    extras = [panel["extra"] for page in pages for panel in block(page, "panels") if panel["title"].find(topology) >= 0]
+    at = {"repeats": " at 64", "chain": " at 1"}.get(name, "")
+    assert any(f"{status}: vpp{at}" in extra for extra in extras), extras

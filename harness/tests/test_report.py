@@ -14,7 +14,7 @@ import pytest
 
 from harness import cli, report
 from harness.figures import drawing
-from harness.tests.test_every_figure import SAMPLE, of, rows
+from harness.tests.test_every_figure import SAMPLE, csv_text, of, rows
 from harness.trial import FLAGS
 
 VOID = {"meta", "br", "link", "img"}
@@ -164,3 +164,19 @@ def test_losses_are_shown_where_they_were() -> None:
     assert table[1:] == [["p2p.vpp", "in p0>p1", "10", "7", "3"]]
     assert "Where frames were lost" not in report.page(of({"ledger.csv": text.replace("7,3", "10,0")}), Path("r"), [], {},
                                                        [])
+
+
+@pytest.mark.parametrize("column, value", [("variant", "packed"), ("port_kind", "vhost-kernel"), ("idle", "poll"),
+                                           ("traffic", "imix"), ("scenario", "other")])
+def test_cells_that_differ_in_one_column_are_all_in_the_summary_by_names_of_their_own(column: str, value: str) -> None:
+    """Half the rate of each cell once more, as another variant: no value may stand in place of another."""
+    found = [{"idle": "", "traffic": "", **row} for row in rows("results.csv")
+             if row["metric"] == "rplus_pps" and not row["block"]]
+    found = [{**row, "variant": ""} for row in found if row["status"] == "ok"]
+    twins = [{**row, column: value, "cell_id": f"{row['cell_id']}.x", "value": f"{float(row['value']) / 2:.3f}",
+              "ci_low": "", "ci_high": ""} for row in found]
+    made = Page(report.page(of({"results.csv": csv_text(found + twins)}), Path("r"), [], {}, []))
+    [table] = [t for t in made.tables if t[0][0] == "cell" and t[0][1] in {row["switch"] for row in found}]
+    shown = Counter(text.split(" (")[0].lstrip("><≥?") for row in table[1:] for text in row[1:])
+    assert Counter(f"{float(row['value']) / 1e6:.3f}" for row in found + twins) <= shown
+    assert len({row[0] for row in table[1:]}) == len(table) - 1
