@@ -72,7 +72,8 @@ def _page(ratios: list[Ratio]) -> Sheet:
         ends = [None if x is None else max(1 - edge, min(1 + edge, x)) for x in (r.ratio, r.low, r.high)]
         beyond = 0 if r.ratio is None or abs(r.ratio - 1) <= edge else 1 if r.ratio > 1 else -1
         value = "" if r.ratio is None else f"{r.ratio:.3f}  "
-        rows.append((1, 1, count - i, *ends, kind, beyond, f"{value}{r.verdict.replace('_', ', ')} {_marks(r)}".strip()))
+        rows.append((1, 1, count - i, *ends, kind, beyond,
+                     f"{value}{r.verdict.replace('_', ', ')} {_marks(r)}".strip()))
     bands = [(1, 1, 1 / (1 + m), 1 + m) for m in margins] if len(margins) == 1 else []
     names = [_side(ratios, side) for side in "ab"]
     blocks = sorted({r.blocks for r in ratios if r.blocks})
@@ -86,8 +87,8 @@ def _page(ratios: list[Ratio]) -> Sheet:
              + f". Line: its {f'{confidence * 100:g}' if confidence else '95'} % interval"
              + (f". Band: margin of {margins[0] * 100:g} %, within which two are called equivalent" if bands else "")
              + ". Filled: faster or slower; hollow: equivalent; cross: inconclusive, which is not the same; square: "
-             "capped by the generator. Verdicts are corrected for the number of rows (Holm), intervals are not: one may exclude "
-             "1 and its row be inconclusive." + " An arrow: beyond the axis." * any(r[7] for r in rows),
+             "capped by the generator. Verdicts are corrected for the number of rows (Holm), intervals are not: one may "
+             "exclude 1 and its row be inconclusive." + " An arrow: beyond the axis." * any(r[7] for r in rows),
              " ".join([*mark_notes(used, of_panels=False), f"Runs: {', '.join(runs) or 'unknown'}."]))
     return Sheet((Panel("", "", axis, y, height=10.0 * count + 6),), ("value",),
                  (Table("ratios", "panel series row ratio low high kind beyond text", rows),

@@ -410,7 +410,7 @@ def test_axes_hold_their_data_and_have_few_tics() -> None:
 @pytest.mark.parametrize("factor", [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])
 def test_every_tic_is_written_wherever_a_logarithmic_axis_begins(factor: float, tmp_path: Path,
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
-    """gnuplot takes the logarithm of an axis' end and of what stands there, and clips what falls outside by rounding."""
+    """gnuplot takes the logarithm of an axis' end and of what stands there, and clips what rounding puts outside."""
     scaled = [{**row, **{column: repr(float(row[column]) * factor) for column in ("value", "ci_low", "ci_high")
                          if row["metric"].startswith("latency") and row[column]}} for row in rows("results.csv")]
     (tmp_path / "results.csv").write_text(csv_text(scaled))
