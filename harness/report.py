@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from harness import anchor, figures, results
 from harness.cellname import cell_name
 from harness.errors import BadInput
-from harness.figures.cells import place
+from harness.figures.cells import flags_of, mark_notes, marks, place
 from harness.figures.data import Data
 from harness.figures.loads import text as load_text
 from harness.figures.reading import FigureError, Row, number
@@ -29,6 +29,7 @@ LEDGER = ("cell_id", "place", "in_count", "out_count", "lost_count")
 HEADLINES = ("rplus_pps", "ndr_pps", "pdr_pps", "cycles_per_packet", "b2b_frames")
 SVG_SCALE = 1.45             # figures are drawn at paper size; a screen is read from farther away
 STATUS = {"ok": "measured", "failed": "failed", "invalid": "invalid", "unsupported": "n/a"}
+BOUNDS = "<>\N{GREATER-THAN OR EQUAL TO}"     # of the marks of figures, those that stand before a number
 MARK_RANK = ("failed", "invalid", "ok", "unsupported")
 METRIC_NAMES = {"rplus_pps": "R+", "ndr_pps": "NDR", "pdr_pps": "PDR", "cycles_per_packet": "cycles per packet",
                 "rplus_loss_ratio": "loss at R+", "b2b_frames": "back-to-back frames"}
@@ -126,7 +127,8 @@ def _summary(data: Data, rows: Sequence[Row], steadiness: str) -> str:
 
 def _matrix(data: Data, rows: Sequence[Row]) -> str:
     """The headline: a row per setup and frame size, a column per switch."""
-    parts = []
+    parts: list[str] = []
+    used: set[str] = set()
     for metric in HEADLINES[:3]:
         if not any(row["metric"] == metric and row["value"] for row in rows):
             continue
@@ -139,9 +141,14 @@ def _matrix(data: Data, rows: Sequence[Row]) -> str:
                 name += f" ({row.get('cell_id') or f'line {row.line}'})"
             table.setdefault(name, {})[row["switch"]] = row
         body = [[Cell(name, kind="name"), *(_headline(of.get(s)) for s in switches)] for name, of in table.items()]
-        parts.append(f"<h3>{METRIC_NAMES[metric]} in Mpps per direction</h3>"
+        used |= set().union(*(flags_of(row) for row in chosen))
+        goal = data.loss_goal(metric)
+        goal_text = f", loss goal {goal * 100:.6g} %" if goal is not None else ""
+        parts.append(f"<h3>{METRIC_NAMES[metric]} in Mpps per direction{goal_text}</h3>"
                      + _table(["cell", *switches], body, numbers=range(1, len(switches) + 1)))
-    return "".join(parts)
+    said = ["In brackets: smallest and largest trial or block, with six or more their 95 % interval.",
+            *mark_notes(used, of_panels=False)]
+    return "".join([*parts, f"<p class=soft>{escape(' '.join(said))}</p>"]) if parts else ""
 
 
 def _headline(row: Row | None) -> Cell:
@@ -152,8 +159,10 @@ def _headline(row: Row | None) -> Cell:
         return Cell(STATUS.get(row["status"], row["status"]), kind=f"n {_class(row['status'])}")
     low, high = number(row["ci_low"]), number(row["ci_high"])
     span = "" if low is None or high is None else f" ({low / 1e6:.2f}\N{EN DASH}{high / 1e6:.2f})"
-    sign = ">" if "lower_bound" in row["flags"].split(";") else ""
-    return Cell(f"{sign}{value / 1e6:.3f}{span}", value, "n")
+    own = marks(flags_of(row))
+    sign = "".join(mark for mark in own if mark in BOUNDS)
+    rest = "".join(mark for mark in own if mark not in BOUNDS)
+    return Cell(f"{sign}{value / 1e6:.3f}{rest}{span}", value, "n")
 
 
 def _warnings(rows: Sequence[Row], said: Sequence[str], about: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ set label at screen sx(X_0), sy(SECOND) SUBTITLE[p] left font FACE_LABEL tc rgb 
 set label at screen sx(X_0), sy(TOP[p] - 7) EXTRA[p] left font FACE_SMALL tc rgb WARN
 set label at screen sx(5), sy(TOP[p] + HEIGHT[p] / 2.) Y_LABEL[p] center rotate by 90 font FACE_LABEL
 is_tic(axis, with_grid) = int($1) == p && strcol(2) eq axis && (!with_grid || int($5))
-# gnuplot clips labels at an axis' very end where rounding puts its logarithm outside (as of 10 and 100): 0.01 pt inwards
+# gnuplot clips labels at an axis' very end where rounding puts its logarithm outside (10, 100): 0.01 pt inwards
 inside(v, first, last) = v < first ? first : v > last ? last : v
 in_x(x) = inside(x, beside(X_LO[p], 0.01), beside(X_LO[p], WIDTH[p] - 0.01))
 in_y(y) = inside(y, above(Y_LO[p], 0.01), above(Y_LO[p], HEIGHT[p] - 0.01))

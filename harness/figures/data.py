@@ -82,8 +82,8 @@ class Data:
         has_some = {switch for switch, _ in there}
         items = [(state, p.switch, at) for row in rows if (state := ABSENT.get(row["status"]))
                  and (p := place(row)) and (p.switch, (at := getattr(p, vary, None))) not in there]
-        items += [("missing", switch, at) for at in dict.fromkeys(at for _, at in sorted(known, key=lambda k: k[1] or 0))
-                  for switch in names if (switch, at) not in known]
+        every = dict.fromkeys(at for _, at in sorted(known, key=lambda k: k[1] or 0))
+        items += [("missing", switch, at) for at in every for switch in names if (switch, at) not in known]
         return absent_note((state, switch, str(at or "") if switch in has_some else "")
                            for state, switch, at in items)
 

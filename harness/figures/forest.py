@@ -6,7 +6,8 @@ Pure.
 from typing import NamedTuple
 
 from harness.cellname import cell_name
-from harness.figures.bars import by_number
+from harness.figures.bars import MARKS, by_number
+from harness.figures.cells import mark_notes, marks
 from harness.figures.data import Data
 from harness.figures.reading import NotDrawn, Row, clean, number, whole
 from harness.figures.sheet import Axis, Panel, Sheet, Table, linear, split_pages
@@ -16,6 +17,7 @@ FILE = "compare.csv"
 NEEDED = ("cell", "ratio", "ci_low", "ci_high", "verdict")
 VERDICTS = ("faster", "slower", "equivalent", "inconclusive", "capped")
 ROWS_MAX = 44
+METRICS = {"rplus_pps": "R+", "ndr_pps": "NDR", "pdr_pps": "PDR"}
 FAR = 0.6                   # of the ratio's distance from 1: further ones are drawn at the edge
 
 
@@ -70,19 +72,24 @@ def _page(ratios: list[Ratio]) -> Sheet:
         ends = [None if x is None else max(1 - edge, min(1 + edge, x)) for x in (r.ratio, r.low, r.high)]
         beyond = 0 if r.ratio is None or abs(r.ratio - 1) <= edge else 1 if r.ratio > 1 else -1
         value = "" if r.ratio is None else f"{r.ratio:.3f}  "
-        rows.append((1, 1, count - i, *ends, kind, beyond, value + r.verdict.replace("_", ", ")))
+        rows.append((1, 1, count - i, *ends, kind, beyond,
+                     f"{value}{r.verdict.replace('_', ', ')} {_marks(r)}".strip()))
     bands = [(1, 1, 1 / (1 + m), 1 + m) for m in margins] if len(margins) == 1 else []
     names = [_side(ratios, side) for side in "ab"]
     blocks = sorted({r.blocks for r in ratios if r.blocks})
     n = ("n unknown" if not blocks else f"n = {blocks[0]}" + f" to {blocks[-1]}" * (len(blocks) > 1)) + " blocks"
     confidence = number(ratios[0].row.get("conf"))
     better = {r.row.get("better") for r in ratios} - {""}
+    used = {flag for r in ratios for flag, mark, _ in MARKS if mark in _marks(r)}
+    runs = list(dict.fromkeys(clean(run, 60) for r in ratios for side in "ab" if (run := r.row.get(f"run_{side}"))))
     notes = (f"Dot: ratio {names[1]} / {names[0]} ({n}); above 1 is "
              + ("faster" if better in (set(), {"higher"}) else "more, which is worse where a row is of latency or loss")
              + f". Line: its {f'{confidence * 100:g}' if confidence else '95'} % interval"
              + (f". Band: margin of {margins[0] * 100:g} %, within which two are called equivalent" if bands else "")
              + ". Filled: faster or slower; hollow: equivalent; cross: inconclusive, which is not the same; square: "
-             "capped by the generator." + " An arrow: beyond the axis." * any(r[7] for r in rows),)
+             "capped by the generator. Verdicts are corrected for the number of rows (Holm), intervals are not: one may "
+             "exclude 1 and its row be inconclusive." + " An arrow: beyond the axis." * any(r[7] for r in rows),
+             " ".join([*mark_notes(used, of_panels=False), f"Runs: {', '.join(runs) or 'unknown'}."]))
     return Sheet((Panel("", "", axis, y, height=10.0 * count + 6),), ("value",),
                  (Table("ratios", "panel series row ratio low high kind beyond text", rows),
                   Table("bands", "panel series low high", bands)), notes,
@@ -104,7 +111,12 @@ def _room(ratios: list[Ratio]) -> float:
     return min(230.0, max(text_width(_name(r), LABEL_PT) for r in ratios) + 8)
 
 
+def _marks(r: Ratio) -> str:
+    """Those of the flags that either side has."""
+    return marks(flag.strip() for flag in r.row.get("flags").split(";"))
+
+
 def _name(r: Ratio) -> str:
     """In words, where the columns of the cell are there."""
-    metric = "" if r.metric in ("", "rplus_pps") else f" {clean(r.metric, 24)}"
+    metric = f" {clean(METRICS.get(r.metric, r.metric), 24)}" if r.metric else ""
     return clean(cell_name(r.row.fields) if r.row.get("topology") else r.cell, 60) + metric

@@ -78,7 +78,8 @@ def _page(panels: dict, names: tuple[str, ...], data: Data) -> Sheet:
                            Axis(0.4, len(of) + 0.6, tuple((float(len(of) - i), _name(c, many))
                                                           for i, c in enumerate(of)),
                                 grid=True),
-                           data.absent(key, {place(c.row) for c in of}, names, "frame_bytes"), height=ROW_PT * len(of) + 4))
+                           data.absent(key, {place(c.row) for c in of}, names, "frame_bytes"),
+                           height=ROW_PT * len(of) + 4))
         for i, c in enumerate(of):
             y, s = len(of) - i, names.index(c.row["switch"]) + 1
             offs = [(value / c.median - 1) * 100 for value, _ in c.dots]

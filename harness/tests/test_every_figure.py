@@ -410,7 +410,7 @@ def test_axes_hold_their_data_and_have_few_tics() -> None:
 @pytest.mark.parametrize("factor", [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])
 def test_every_tic_is_written_wherever_a_logarithmic_axis_begins(factor: float, tmp_path: Path,
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
-    """gnuplot takes the logarithm of an axis' end and of what stands there, and clips what falls outside by rounding."""
+    """gnuplot takes the logarithm of an axis' end and of what stands there, and clips what rounding puts outside."""
     scaled = [{**row, **{column: repr(float(row[column]) * factor) for column in ("value", "ci_low", "ci_high")
                          if row["metric"].startswith("latency") and row[column]}} for row in rows("results.csv")]
     (tmp_path / "results.csv").write_text(csv_text(scaled))
@@ -439,3 +439,14 @@ def test_a_single_absent_cell_is_named_in_its_panel(name: str, status: str) -> N
     extras = [panel["extra"] for page in pages for panel in block(page, "panels") if panel["title"].find(topology) >= 0]
     at = {"repeats": " at 64", "chain": " at 1"}.get(name, "")
     assert any(f"{status}: vpp{at}" in extra for extra in extras), extras
+
+
+def test_a_comparison_says_metric_runs_marks_and_what_is_corrected() -> None:
+    found = [{**row, "flags": "tcg;oversubscribed" if i == 0 else ""} for i, row in enumerate(rows("compare.csv"))]
+    [page] = dats(of({"compare.csv": csv_text(found)}), "forest")
+    names = [tic["text"] for tic in block(page, "tics") if tic["axis"] == "y"]
+    assert len(names) == len(found) and sum(name.endswith(" R+") for name in names) == sum(
+        row["metric"] == "rplus_pps" for row in found)
+    assert [row["text"].endswith("faster *\N{DAGGER}") for row in block(page, "ratios")].count(True) == 1
+    notes = " ".join(text["text"] for text in block(page, "texts")).replace("\N{NO-BREAK SPACE}", " ")
+    assert "sample-invented-run" in notes and "Holm" in notes and "TCG: the guest" in notes

@@ -177,6 +177,18 @@ def test_cells_that_differ_in_one_column_are_all_in_the_summary_by_names_of_thei
               "ci_low": "", "ci_high": ""} for row in found]
     made = Page(report.page(of({"results.csv": csv_text(found + twins)}), Path("r"), [], {}, []))
     [table] = [t for t in made.tables if t[0][0] == "cell" and t[0][1] in {row["switch"] for row in found}]
-    shown = Counter(text.split(" (")[0].lstrip("><≥?") for row in table[1:] for text in row[1:])
+    shown = Counter(re.sub(r"[^0-9.]", "", text.split(" (")[0]) for row in table[1:] for text in row[1:])
     assert Counter(f"{float(row['value']) / 1e6:.3f}" for row in found + twins) <= shown
     assert len({row[0] for row in table[1:]}) == len(table) - 1
+
+
+def test_the_summary_gives_each_number_its_loss_goal_and_marks() -> None:
+    text = report.page(of({}), Path("r"), [], {}, [])
+    assert "NDR in Mpps per direction, loss goal 0 %" in text and "PDR in Mpps per direction, loss goal 0.5 %" in text
+    assert "In brackets: smallest and largest" in text
+    found = [row for row in rows("results.csv") if row["metric"] == "pdr_pps" and "capped" in row["flags"].split(";")
+             and not row["block"]]
+    shown = {field for table in Page(text).tables for row in table for field in row}
+    for row in found:
+        assert any(field.startswith(f"\N{GREATER-THAN OR EQUAL TO}{float(row['value']) / 1e6:.3f}") for field in shown)
+    assert found and "capped: the highest load" in text.replace("\N{NO-BREAK SPACE}", " ")
