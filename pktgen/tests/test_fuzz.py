@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs each target of pktgen/fuzz and vnf/fuzz for some seconds, from seeds made here and those that earlier finds left in
-pktgen/fuzz/corpus. VSW_FUZZ_S sets the seconds, VSW_TEST_SEED repeats a run; what is found lies in the build folder.
+pktgen/fuzz/corpus. VSW_FUZZ_S sets the seconds, VSW_TEST_SEED repeats a run; what is found lies in the build folder. Part of
+`make test-slow`, since the instrumented builds alone take a quarter of a minute.
 """
 
 import json
@@ -17,7 +18,7 @@ from test_replayfile import BAD, pcap, random_packets
 
 FUZZ = BUILD / "fuzz"
 CORPUS = REPOSITORY / "pktgen" / "fuzz" / "corpus"
-SECONDS = int(os.environ.get("VSW_FUZZ_S", "2"))
+SECONDS = int(os.environ.get("VSW_FUZZ_S", "5"))
 MAX_BYTES = 4096
 TARGETS = ("account", "control", "flowkey", "nf", "replayfile", "request")
 
@@ -27,6 +28,8 @@ RAW, IN_SEGMENTS, STAMPED, END_OF_BURST = range(4)      # enum kind of fuzz_acco
 @pytest.fixture(scope="module", autouse=True)
 def targets() -> None:
     """Builds them, in a folder of their own: clang, and everything instrumented."""
+    if not {"VSWBENCH_SLOW", "VSW_FUZZ_S"} & set(os.environ):
+        pytest.skip("slow: run `make test-slow`, or set VSW_FUZZ_S")
     if shutil.which("clang") is None:
         pytest.skip("clang is not installed")
     configure = ["cmake", "-S", REPOSITORY, "-B", FUZZ, "-DFUZZ=ON", "-DCMAKE_C_COMPILER=clang"]
