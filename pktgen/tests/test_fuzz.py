@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs each target of pktgen/fuzz and vnf/fuzz for some seconds, from seeds made here and those that earlier finds left in
-pktgen/fuzz/corpus. VSW_FUZZ_S sets the seconds, VSW_TEST_SEED repeats a run; what is found lies in the build folder. Part of
-`make test-slow`, since the instrumented builds alone take a quarter of a minute.
+pktgen/fuzz/corpus. VSW_FUZZ_S sets the seconds, VSW_TEST_SEED repeats a run; what is found lies in the build folder.
+Part of `make test-slow`, since the instrumented builds alone take a quarter of a minute.
 """
 
 import json
