@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import BadInput
 from harness.figures import anchor, chain, cycles, forest, heatmap, latency, loss, repeats, throughput
 from harness.figures.data import Data
 from harness.figures.flows import flows_dat
@@ -100,7 +101,7 @@ def draw_all(run_dir: Path, formats: Sequence[str] = FORMATS, warn: Callable[[st
 
 def _check_run(run_dir: Path) -> None:
     if not any((run_dir / name).is_file() for name in ("results.csv", "trials.csv", forest.FILE)):
-        raise FigureError(f"{run_dir / 'results.csv'} does not exist: give the folder of a run, results/<run>")
+        raise BadInput(f"{run_dir / 'results.csv'} does not exist: give the folder of a run, results/<run>")
 
 
 def text_of(path: Path) -> str | None:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness import figures
+from harness.errors import BadInput
 from harness.figures import barpage as page
 from harness.figures import bars, data, drawing, reading, throughput
 
@@ -376,7 +377,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path, monkeypatch)
 
 
 def test_no_run_folder(tmp_path):
-    with pytest.raises(figures.FigureError, match="does not exist: give the folder of a run"):
+    with pytest.raises(BadInput, match="does not exist: give the folder of a run"):
         figures.draw(tmp_path / "nowhere")
 
 
