@@ -171,17 +171,18 @@ def times_to_live(folder: Path) -> list[set[int]]:
 def test_functions_of_the_kernel_forward_for_real(tmp_path: Path) -> None:
     """As process guests: what is sent is received or lost, each router takes one from the time to live, and the kernel's
     counters are those of the trial."""
-    chains = ["linux-router", "linux-bridge", "linux-router+io+linux-router"]
-    guests = f'guest = "process"\nnf = {chains}\ndirection = ["one-way", "two-way"]'
+    chains = ["linux-bridge", "linux-router+io+linux-router"]
+    guests = f'guest = "process"\nnf = {chains}\ndirection = "two-way"'
     folder, rows = real_rows(tmp_path, REAL.replace("GUESTS", guests), 120)
-    assert sorted((r["nf"], r["direction"]) for r in rows) == sorted((c, d) for c in chains for d in ("one-way", "two-way"))
-    assert sorted(map(sorted, times_to_live(folder))) == [[62], [62], [63], [63], [64], [64]]
+    assert sorted(r["nf"] for r in rows) == chains
+    assert sorted(map(sorted, times_to_live(folder))) == [[62], [64]]
     with (folder / "nfs.csv").open(newline="") as hops:
         mine = [hop for hop in csv.DictReader(hops) if hop["nf"] in kernelnf.NAMES]
     assert mine and all(int(hop["rx_count"]) == int(hop["tx_count"]) == 200 for hop in mine)
     assert {hop["cycles_per_packet"] for hop in mine} == {""}
 
 
+@pytest.mark.skipif(os.environ.get("VSWBENCH_SLOW") != "1", reason="slow: run `make test-slow`")
 @needs_devices
 @needs_kernelnf
 @pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="qemu-system-x86_64 is not there")

@@ -115,7 +115,7 @@ def all_but_the_switch(cell: Cell) -> dict[str, Any]:
     return {key: value for key, value in asdict(cell).items() if key not in ("id", "switch", "unsupported")}
 
 
-@pytest.mark.parametrize("cpus", [(0,), (0, 1), (2, 5, 7), tuple(range(16))], ids=lambda c: f"{len(c)} CPUs")
+@pytest.mark.parametrize("cpus", [(0,), (0, 1), tuple(range(16))], ids=lambda c: f"{len(c)} CPUs")
 @pytest.mark.parametrize("source", ["quick", "large", "two-way", "round trips"])
 def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, ...], tmp_path: Path) -> None:
     """The law of fairness: guests, generator, cores, frames and search are the same for every switch."""
