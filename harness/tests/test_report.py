@@ -148,7 +148,7 @@ def test_what_is_missing_is_said(name: str, text: str | None, says: str) -> None
 
 
 def test_the_command_says_where_it_is_or_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["report", str(tmp_path)]) == 1
+    assert cli.main(["report", str(tmp_path)]) == 2
     assert "give the folder of a run" in capsys.readouterr().err
     (tmp_path / "results.csv").write_text((SAMPLE / "results.csv").read_text()[:3000])
     assert cli.main(["report", str(tmp_path)]) == 0
