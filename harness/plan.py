@@ -325,7 +325,7 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
     gigantic = sum(p.vm.memory_mib // 1024 for p in peers if p.vm and p.vm.page_mib == 1024)
     return Setup(_network(cell, site), peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
                  -(-mib // PAGE_MIB), gigantic, cell.virtio.sockets == "switch",
-                 tuple(driver.devices(site)) if hasattr(driver, "devices") else ())
+                 tuple(driver.devices(site)))
 
 
 def _ring_size(cell: Cell, bed: Bed) -> int:

@@ -72,7 +72,7 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     cells = [cell for cell in cells if not cell.unsupported]
     where = image()
     needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
-    needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in getattr(_driver(cell), "built", ()))
+    needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in _driver(cell).built)
     if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
         needed.append(f"{where.build}/{kernelnf.PROGRAM}")
     if any(cell.guest == "qemu" for cell in cells):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from harness import accel, bed, plan, run, scenario
+from harness import accel, bed, plan, programs, run, scenario
 from harness.bench import lab
 from harness.bench.lab import Lab
 from harness.bench.rows import Row, at_most, row
@@ -76,7 +76,7 @@ def _idle_switch(the_lab: Lab, vms: list[Peer]) -> Iterator[None]:
     argv = [lab.TESTPMD, "--lcores", f"0@{the_lab.cpus[0]},1@{the_lab.cpus[-1]}", "--in-memory",
             "--single-file-segments", "--no-pci", "-m", str(SWITCH_MIB), "--file-prefix", f"vsw-{name}"]
     for index, nic in enumerate(nics):
-        argv += ["--vdev", f"net_vhost{index},iface={nic.socket},client=1"]
+        argv += ["--vdev", programs.vhost(index, nic.socket)]
     argv += ["--", "--interactive", "--total-num-mbufs", "16384", "--no-lsc-interrupt", "--no-mlockall"]
     process = Process(name, argv, the_lab.logs / f"{name}.log", env={"RUNTIME_DIRECTORY": str(the_lab.folder)})
     try:
