@@ -19,10 +19,10 @@ from harness import (accel, anchor, bed, blocks, calibration, commands, environm
                      progress, replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
+from harness.cell import Cell
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
 from harness.outcome import Outcome, flagged, over_blocks, recorded
-from harness.cell import Cell
 from harness.peers import Image
 from harness.record import SCHEMA_VERSION, Record
 from harness.scenario import fingerprint

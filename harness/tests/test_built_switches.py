@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from harness import bed, host, run, testbed
+from harness import bed, cli, host, run, testbed
 from harness.cores import assign
 from harness.errors import CannotRun, CellFailed, Unsupported
 from harness.switches import fastclick, find
@@ -70,6 +70,16 @@ def test_the_environment_says_where_a_switch_is_installed(monkeypatch: pytest.Mo
 def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: Any, tmp_path: Path) -> None:
     missing = driver.check(str(tmp_path)).missing
     assert str(tmp_path) in missing and f"{driver.name}@PREFIX" in missing and prefix_variable(driver.name) in missing
+
+
+def test_list_looks_where_the_environment_and_the_testbed_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("VSWBENCH_FASTCLICK_PREFIX", str(tmp_path / "mine"))
+    testbed = write(tmp_path / "t.toml", 'name = "t"\n[switch.snabb-new]\ndriver = "snabb"\nprefix = "/nowhere"\n')
+    assert cli.main(["list", "--testbed", str(testbed)]) == 0
+    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert f"{tmp_path}/mine/bin/click is not there" in said["fastclick"]
+    assert "/nowhere/bin/snabb is not there" in said["snabb-new"] and "/usr/bin/snabb" in said["snabb"]
 
 
 SAYS = {"snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
