@@ -176,6 +176,16 @@ def test_fastclick_joins_both_ends_of_every_wire() -> None:
     assert len(devices) == 2 * len(CHAIN.ports)
 
 
+def test_a_learning_fastclick_has_a_switch_in_every_wire_and_none_between_wires() -> None:
+    site = site_of(CHAIN)
+    text = text_of(FastClick().launch(replace(site, options={**site.options, "forwarding": "learning"})))
+    joined = re.findall(r"^rx(\d+) -> \[(\d)\](\w+)\[(\d)\] -> tx(\d+);", text, re.MULTILINE)
+    assert all(rx == tx and end == way for rx, end, _, way, tx in joined)       # it leaves at the port's own end
+    ends = {(name, int(end)): int(rx) for rx, end, name, _, _ in joined}
+    assert {(ends[name, 0], ends[name, 1]) for name, _ in ends} == set(CHAIN.wires)
+    assert len(ends) == len(CHAIN.ports) and len(set(re.findall(r"(\w+) :: EtherSwitch", text))) == len(CHAIN.wires)
+
+
 def test_fastclick_numbers_its_devices_as_the_sockets_are_given() -> None:
     site = site_of(CHAIN)
     [spawn] = [s for s in FastClick().launch(site) if isinstance(s, Spawn)]
