@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from harness import cgroup
 from harness.errors import CannotRun
 
 HUGEPAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
@@ -122,10 +123,12 @@ def remove_namespace(name: str) -> None:
 
 def undo_leftover(folder: Path) -> None:
     """End what is left of a killed run's processes, undo what stands in its undo.json, then remove its network
-    namespaces (ports.py names them) and its folder."""
+    namespaces (ports.py names them), control groups (isolation.py) and its folder."""
     end_processes(folder)
     for left in NAMESPACES.glob(folder.name + "-*"):
         remove_namespace(left.name)
+    for group in cgroup.leftovers(folder.name):
+        cgroup.remove(group)
     try:
         undo = json.loads((folder / "undo.json").read_text())
         pages = undo.get("hugepages_count")

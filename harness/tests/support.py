@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import bed, expand, plan, scenario
 from harness.cell import Cell
+from harness.isolation import WHOLE, Isolation
 from harness.peers import Image
 from harness.plan import Setup
 from harness.trial import Direction, Request, Trial, make
@@ -61,8 +62,8 @@ def cells_of_text(folder: Path, text: str, **more: Any) -> list[Cell]:
     return cells_of(write(folder / "made-up.toml", 'name = "made-up"\n' + text), **more)
 
 
-def setup_of(cell: Cell, folder: str = FOLDER) -> Setup:
-    return plan.setup(cell, bed.load(None), IMAGE, folder, "$LOGS", "tcg")
+def setup_of(cell: Cell, folder: str = FOLDER, apart: Isolation = WHOLE) -> Setup:
+    return plan.setup(cell, bed.load(None), IMAGE, folder, "$LOGS", "tcg", apart=apart)
 
 
 def meter(received: int, *, span_s: float = 0.0, latency: Any = None, **counts: Any) -> dict[str, Any]:
