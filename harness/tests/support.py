@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import bed, plan, ports, scenario
+from harness import bed, expand, plan, ports, scenario
+from harness.cell import Cell
 from harness.cores import assign
 from harness.errors import Unsupported
-from harness.plan import Cell, Image, Setup
+from harness.peers import Image
+from harness.plan import Setup
 from harness.switches import SWITCHES
 from harness.switches.base import Site, Step
 from harness.topology import CHAIN_MAX, Topology, build
@@ -57,7 +59,7 @@ def executable(path: Path, text: str) -> Path:
 
 def cells_of(*files: Path, cpus: Sequence[int] = CPUS, switches: Sequence[str] = (), testbed: Path | None = None,
              ) -> list[Cell]:
-    return plan.expand([s for f in files for s in scenario.load(f)], bed.load(testbed), cpus, switches)
+    return expand.expand([s for f in files for s in scenario.load(f)], bed.load(testbed), cpus, switches)
 
 
 def cells_of_text(folder: Path, text: str, **more: Any) -> list[Cell]:
@@ -122,7 +124,7 @@ def every_topology() -> list[Topology]:
 def steps_of(driver: Any, site: Site) -> list[Step]:
     try:
         launch = driver.launch(site)
-        return [*(driver.devices(site) if hasattr(driver, "devices") else []), *launch, *driver.wire(site)]
+        return [*driver.devices(site), *launch, *driver.wire(site)]
     except Unsupported:
         return []
 
