@@ -44,8 +44,8 @@ class Fake:
     port_kind: str = "vhost-user"
     daemon: str = ""                    # the program that forwards, if there is any
     process: str = ""                   # what it is called in messages
-    ready: str = ""                     # what is waited for, as messages name it; without it, its peers' links: they
-                                        # are up when it has made a file `up` in its prefix
+    ready: str = ""                     # what is waited for, as messages name it; without it, its peers, which are
+                                        # ready when it has made a file `up` in its prefix
     files: Mapping[str, str] = field(default_factory=dict)
 
 
