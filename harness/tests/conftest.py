@@ -15,9 +15,9 @@ from harness.tests.support import DPDK_GREETING
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which the lock and the folders of runs lie: the test's own instead of /run."""
-    root = tmp_path / "runtime"
+    root = short_path / "runtime"
     root.mkdir()
     monkeypatch.setattr(host, "runtime_root", lambda: root)
     monkeypatch.setattr(host, "lock_path", lambda: root / "vswbench.lock")
