@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Real switches in trouble: one loses a port, one is killed in a trial. Each fails its cell with a reason, the next cell
-is measured, and an Open vSwitch that somebody else runs on the machine notices nothing.
+"""Real switches in trouble: one loses a port, one is killed in a trial. Each fails its cell with a reason, the next
+cell is measured, and an Open vSwitch that somebody else runs on the machine notices nothing.
 """
 
 import os
@@ -77,7 +77,8 @@ def lose_a_port(monkeypatch: pytest.MonkeyPatch, frame_bytes: int) -> None:
 
 
 class ForeignOvs:
-    """Open vSwitch as a system runs it: one instance that every tool finds by itself (OVS_RUNDIR, as /run/openvswitch)."""
+    """Open vSwitch as a system runs it: an instance that every tool finds by itself, in OVS_RUNDIR as in
+    /run/openvswitch."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.processes = folder, []
@@ -128,7 +129,7 @@ def test_a_lost_port_and_a_kill_fail_their_cells_and_the_systems_open_vswitch_no
     lose_a_port(monkeypatch, 64)
     kill_in_the_trial(monkeypatch, "ovs-vswitchd", 128)
     lost, killed, fine = measured(tmp_path, "ovs-userspace", "af_packet", "64, 128, 256")
-    assert [o.status for o in (lost, killed, fine)] == ["failed", "failed", "ok"], [lost.reason, killed.reason, fine.reason]
+    assert [o.status for o in (lost, killed, fine)] == ["failed", "failed", "ok"], (lost, killed, fine)
     assert words_missing(lost.reason, ["wait-until Interface p1 ofport=2", "commands.log"]) == [], lost.reason
     assert words_missing(killed.reason, ["ovs-vswitchd was killed by signal SIGKILL", "ovs-vswitchd.log"]) == []
     assert "\n" not in lost.reason + killed.reason
