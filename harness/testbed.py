@@ -104,7 +104,7 @@ class Testbed:
         if self.setup.switch_first:
             self._start_switch()
         for peer in self.setup.peers:
-            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)
+            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack, self._check_switch)
         if not (self.setup.switch_first or self.setup.peers_first):
             self._start_switch()
         for peer in self.peers.values():
@@ -123,6 +123,11 @@ class Testbed:
     def _start_switch(self) -> None:
         for step in (*self.setup.launch, *self.setup.wire):
             self._do(step)
+
+    def _check_switch(self) -> None:
+        """CellFailed if a process of the switch has ended."""
+        for process in self.switch:
+            process.check_alive()
 
     def _processes(self) -> list[Process]:
         return [*self.switch, *(peer.process for peer in self.peers.values())]
