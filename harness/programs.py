@@ -39,6 +39,11 @@ def virtio_user(index: int, socket: str, address: str, ring_size: int, kind: Vir
     return ",".join(words + ([] if kind.mergeable else ["mrg_rxbuf=0"]))
 
 
+def vhost(index: int, socket: str, queues: int = 1, client: bool = True) -> str:
+    """The same port seen from a switch on top of DPDK (nics/vhost.rst)."""
+    return f"net_vhost{index},iface={socket},client={int(client)},queues={queues}"
+
+
 def device_vdev(kind: str, index: int, device: str, ring_size: int, queues: int = 1) -> str:
     """A network device as a port of any DPDK program, through sockets of that kind (guides/nics/af_packet.rst and
     af_xdp.rst)."""

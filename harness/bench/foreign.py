@@ -45,7 +45,7 @@ def capacity(flows: int) -> int:
 
 
 def _port(socket: str) -> list[str]:
-    return [f"net_vhost0,iface={socket},client=1,queues=1"]
+    return [programs.vhost(0, socket)]
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def _p50_us(the_lab: Lab, nf: str) -> float:
     sockets = [the_lab.socket(f"d{i}") for i in range(2)]
     servers = [programs.virtio_user(i, socket, programs.mac("generator", i), lab.RING_SIZE)
                for i, socket in enumerate(sockets)]
-    clients = [f"net_vhost{i},iface={socket},client=1,queues=1" for i, socket in enumerate(sockets)]
+    clients = [programs.vhost(i, socket) for i, socket in enumerate(sockets)]
     with lab.ours(the_lab, "pktgen", servers, wait=False) as pktgen, \
             lab.ours(the_lab, "vnf", clients, ["--nf", nf], cpu=the_lab.other_cpu, wait=False) as vnf:
         vnf.wait_ready()

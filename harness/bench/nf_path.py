@@ -30,7 +30,7 @@ def _wires(the_lab: Lab) -> tuple[list[str], list[str]]:
     sockets = [the_lab.socket(f"n{i}") for i in range(2)]
     servers = [programs.virtio_user(i, socket, programs.mac("generator", i), lab.RING_SIZE)
                for i, socket in enumerate(sockets)]
-    return servers, [f"net_vhost{i},iface={socket},client=1,queues=1" for i, socket in enumerate(sockets)]
+    return servers, [programs.vhost(i, socket) for i, socket in enumerate(sockets)]
 
 
 def _measured(pktgen: lab.Ours, process: Process) -> Mapping[str, Any]:

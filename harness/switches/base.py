@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 from harness.cores import CorePlan
 from harness.cost import Cycles
@@ -144,31 +144,40 @@ class PortCounters:
 Output = Callable[[Sequence[str]], str]     # runs a control command, gives its stdout
 
 
-class Driver(Protocol):
-    """A switch. `name` is the word people type; `ports` the port kinds it can do.
+class Driver:
+    """A switch: what every driver derives from. `name` is the word people type, `ports` the port kinds it can do.
 
-    `options` are what people may set of it, with defaults (options.py); Site.options has them.
-    `hugepages_mib` is what it takes of hugepages. A driver that takes files of the build folder (site.build) names them
-    in a tuple `built`; one that has devices of its own to make before the peers start has devices(site), steps as well.
+    `hugepages_mib` is what it takes of hugepages; `options` are what people may set of it, with defaults (options.py);
+    Site.options has them. `built` are files of the build folder (site.build) that it takes.
     check() may run `--version` of its binary and nothing else.
-    launch() and wire() raise Unsupported where the switch cannot do a topology. counters() and cycles() ask the running
+    devices() are steps, done before the peers start, of a switch that makes its ports' devices itself. launch(), wire()
+    and devices() raise Unsupported where the switch cannot do a topology. counters() and cycles() ask the running
     switch, and raise CellFailed if it answers something else; cycles() is None where a switch cannot tell.
     """
 
     name: str
     ports: tuple[str, ...]
-    hugepages_mib: int
-    options: Mapping[str, Field]
+    hugepages_mib: int = 0
+    options: Mapping[str, Field] = {}
+    built: tuple[str, ...] = ()
 
-    def check(self, prefix: str) -> Check: ...
+    def check(self, prefix: str) -> Check:
+        raise NotImplementedError
 
-    def launch(self, site: Site) -> list[Step]: ...
+    def devices(self, site: Site) -> list[Step]:
+        return []
 
-    def wire(self, site: Site) -> list[Step]: ...
+    def launch(self, site: Site) -> list[Step]:
+        raise NotImplementedError
 
-    def counters(self, site: Site, output: Output) -> list[PortCounters]: ...
+    def wire(self, site: Site) -> list[Step]:
+        return []
 
-    def cycles(self, site: Site, output: Output) -> Cycles | None: ...
+    def counters(self, site: Site, output: Output) -> list[PortCounters]:
+        raise NotImplementedError
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        return None
 
 
 def said_by(argv: Sequence[str]) -> str:

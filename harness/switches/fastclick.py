@@ -9,20 +9,19 @@ import os
 import socket
 from typing import BinaryIO, cast
 
-from harness.cost import Cycles
-from harness.errors import CellFailed, Unsupported
+from harness.errors import CellFailed
 from harness.schema import Field
-from harness.switches.base import Check, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself, said_by
+from harness.switches import dpdk
+from harness.switches.base import (Check, Driver, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself,
+                                   said_by)
 
-PORTS_MAX = 32
 MEMORY_MIB = 256
 BUFFERS = 32768 - 1             # a power of two less one is what fits a mempool best
-HEADROOM_BYTES = 128            # RTE_PKTMBUF_HEADROOM
 ANNOTATION_BYTES = 64           # DPDK_ANNO_SIZE, which FastClick keeps in the buffer
 TIMEOUT_S = 5.0
 
 
-class FastClick:
+class FastClick(Driver):
     name = "fastclick"
     ports = ("vhost-user",)
     hugepages_mib = MEMORY_MIB
@@ -42,41 +41,32 @@ class FastClick:
         return Check(version[0], "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
-        if len(site.sockets) > PORTS_MAX:
-            raise Unsupported(f"{len(site.sockets)} ports: DPDK as Debian builds it has at most {PORTS_MAX} "
-                              "(RTE_MAX_ETHPORTS)")
+        dpdk.refuse_too_many(site)
         # no lcore for control: EAL's own threads stay on the CPUs that the process was started on
         lcores = ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch))
         argv = [_binary(site.prefix), "--dpdk", "--lcores", lcores, "--in-memory", "--single-file-segments", "--no-pci",
                 "--no-telemetry", "-m", str(MEMORY_MIB), "--file-prefix", site.file_prefix]
-        client = int(not site.makes_sockets)
-        for index, path in enumerate(site.sockets):
-            argv += ["--vdev", f"net_vhost{index},iface={path},client={client},queues={site.queues}"]
+        for vdev in dpdk.vdevs(site):
+            argv += ["--vdev", vdev]
         config = site.path("patch.click")
         return [File(config, configuration(site)),
                 Spawn("fastclick", (*argv, "--", config), env=(("RUNTIME_DIRECTORY", site.folder),),
                       ready=_control(site))]
 
-    def wire(self, site: Site) -> list[Step]:
-        return []
-
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
-        asked = [f"{handler}{i}.{what}" for i in range(len(site.sockets))
+        asked = [f"{handler}{i}.{what}" for i in range(len(site.topology.ports))
                  for handler, what in (("rx", "count"), ("tx", "count"), ("tx", "dropped"))]
         counts = iter(read_handlers(_control(site), asked))
         return [PortCounters(port.name, next(counts), next(counts), next(counts)) for port in site.topology.ports]
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None     # it counts calls of elements, not cycles, as it is usually built
 
 
 def configuration(site: Site) -> str:
     """The .click file: no address, no table. No MTU either: net_vhost knows of none (rte_eth_dev_set_mtu fails)."""
     common = f"N_QUEUES {site.queues}, NDESC {site.ring_size}, BURST {site.options['burst']}"
-    size = HEADROOM_BYTES + ANNOTATION_BYTES + (-(-site.frame_max_bytes // 64) * 64 if site.jumbo else 2048)
+    size = dpdk.HEADROOM_BYTES + ANNOTATION_BYTES + (dpdk.frame_room_bytes(site) if site.jumbo else 2048)
     lines = [f"DPDKInfo(NB_MBUF {BUFFERS // 2 if site.jumbo else BUFFERS}, MBUF_SIZE {size});",
              f"ControlSocket(UNIX, {_control(site)}, READONLY true);"]
-    for i in range(len(site.sockets)):
+    for i in range(len(site.topology.ports)):
         lines += [f"rx{i} :: FromDPDKDevice({i}, {common}, PROMISC true);",
                   # what a full peer does not take is lost, as in every other switch, instead of waited for
                   f"tx{i} :: ToDPDKDevice({i}, {common}, BLOCKING false);"]

@@ -4,19 +4,15 @@ in at one to the other: a patch between two ports, as of every switch here. Forw
 so on the CPU to which the ports' devices are steered.
 """
 
-from collections.abc import Mapping
-
-from harness.cost import Cycles
 from harness.schema import Field
 from harness.switches import linux
-from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
+from harness.switches.base import Check, Command, Driver, Output, PortCounters, Site, Step
 
 
-class LinuxBridge:
+class LinuxBridge(Driver):
     name = "linux-bridge"
     ports = ("af_xdp", "af_packet")
-    hugepages_mib = 0
-    options: Mapping[str, Field] = {"forwarding": Field(str, "patch", choices=("patch", "learning"))}
+    options = {"forwarding": Field(str, "patch", choices=("patch", "learning"))}
 
     def check(self, prefix: str) -> Check:
         return linux.check(prefix, "ip", "bridge")
@@ -37,9 +33,6 @@ class LinuxBridge:
                           Command((*bridge, "link", "set", "dev", device, "learning", learning, "flood", "on"))]
             steps.append(Command((*ip, "link", "set", "dev", name, "up")))
         return steps
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return linux.counters(site, output)

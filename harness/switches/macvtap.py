@@ -10,22 +10,18 @@ It forwards where a frame is sent, so on the CPU of the sender. In a chain, fram
 guest in the mode bridge does not find.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from harness import programs
-from harness.cost import Cycles
 from harness.errors import Unsupported
-from harness.schema import Field
 from harness.switches import linux
-from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
+from harness.switches.base import Check, Command, Driver, Output, PortCounters, Site, Step
 from harness.topology import GENERATOR, Port
 
 
-class Macvtap:
+class Macvtap(Driver):
     name = "macvtap"
     ports = ("af_packet",)
-    hugepages_mib = 0
-    options: Mapping[str, Field] = {}
 
     def check(self, prefix: str) -> Check:
         return linux.check(prefix, "ip")
@@ -50,12 +46,6 @@ class Macvtap:
             raise Unsupported("macvtap joins two guests by destination address alone, and frames in a chain have that "
                               "of its end: it can do chain_length = 1")
         return []
-
-    def wire(self, site: Site) -> list[Step]:
-        return []
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         """What a peer's device sends, the switch receives."""

@@ -3,19 +3,13 @@
 the generator's ceiling, and a run that needs neither root nor hugepages.
 """
 
-from collections.abc import Mapping
-
-from harness.cost import Cycles
 from harness.errors import Unsupported
-from harness.schema import Field
-from harness.switches.base import Check, Output, PortCounters, Site, Step
+from harness.switches.base import Check, Driver, Output, PortCounters, Site, Step
 
 
-class Null:
+class Null(Driver):
     name = "null"
     ports = ("ring",)
-    hugepages_mib = 0
-    options: Mapping[str, Field] = {}
 
     def check(self, prefix: str) -> Check:
         return Check(version="wire")
@@ -25,11 +19,5 @@ class Null:
             raise Unsupported("null joins the generator's own ports: it can do p2p only")
         return []
 
-    def wire(self, site: Site) -> list[Step]:
-        return []
-
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return []
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None

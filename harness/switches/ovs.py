@@ -10,10 +10,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from harness.cost import Cycles
 from harness.errors import CellFailed
 from harness.schema import Field
-from harness.switches.base import (Await, Check, Command, File, Namespace, Output, PortCounters, Site, Spawn,
+from harness.switches.base import (Await, Check, Command, Driver, File, Namespace, Output, PortCounters, Site, Spawn,
                                    Step, inside, said_by)
 
 BRIDGE = "br0"
@@ -37,12 +36,12 @@ def lookups(site: Site) -> dict[str, str]:
         {"smc-enable": "true"} if site.options["smc"] else {})
 
 
-class Ovs:
+class Ovs(Driver):
     """`package` is Debian's, `datapath` the bridge's datapath_type."""
 
     package: str
     datapath: str
-    options: Mapping[str, Field] = FORWARDING
+    options = FORWARDING
 
     def daemon(self, prefix: str) -> str:
         """Debian keeps each build of the daemon apart; one from source is in sbin/."""
@@ -59,7 +58,7 @@ class Ovs:
 
     def interface(self, site: Site, index: int) -> list[str]:
         """Settings of a port's row in the table Interface."""
-        raise NotImplementedError
+        return [f"ofport_request={index + 1}"]
 
     # -- the contract ----------------------------------------------------------------------------------------------
 
@@ -121,9 +120,6 @@ class Ovs:
             return [*steps, File(site.path(RULES_FILE), rules(site)),
                     Command((*_ofctl(site), "add-flows", _bridge(site), site.path(RULES_FILE)), env)]
         return steps + [Command((*_ofctl(site), "add-flow", _bridge(site), rule), env) for rule in _patches(site)]
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         # not from the database, which is JSON but lags behind by up to 5 s (ovs-vswitchd.conf.db(5))

@@ -55,10 +55,10 @@ class OvsDpdk(Ovs):
         if not site.devices:
             kind = ["type=dpdkvhostuser"] if site.makes_sockets else [
                 "type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}"]
-            return [*kind, f"ofport_request={index + 1}", *mtu]
+            return [*kind, *super().interface(site, index), *mtu]
         vdev = programs.device_vdev(site.port_kind, index, site.devices[index], site.ring_size, site.queues)
         # quoted, since ovs-vsctl splits values at commas
-        return ["type=dpdk", f'options:dpdk-devargs="{vdev}"', f"ofport_request={index + 1}", *mtu]
+        return ["type=dpdk", f'options:dpdk-devargs="{vdev}"', *super().interface(site, index), *mtu]
 
     def cycles(self, site: Site, output: Output) -> Cycles | None:
         return parse_cycles(output((f"{site.prefix}/bin/ovs-appctl", f"--timeout={COMMAND_TIMEOUT_S}",

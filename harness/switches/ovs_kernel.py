@@ -17,7 +17,6 @@ MODULE = "openvswitch"
 class OvsKernel(Ovs):
     name = "ovs-kernel"
     ports = ("af_xdp", "af_packet")
-    hugepages_mib = 0
     package = "openvswitch-switch"
     datapath = "system"
 
@@ -29,9 +28,6 @@ class OvsKernel(Ovs):
 
     def daemon_cpu(self, site: Site) -> int | None:
         return site.cores.control
-
-    def interface(self, site: Site, index: int) -> list[str]:
-        return [f"ofport_request={index + 1}"]
 
 
 def has_module(root: Path) -> bool:

@@ -14,7 +14,6 @@ from harness.switches.ovs import FORWARDING, LOOKUPS, Ovs, lookups
 class OvsUserspace(Ovs):
     name = "ovs-userspace"
     ports = ("af_xdp", "af_packet")
-    hugepages_mib = 0
     package = "openvswitch-switch"
     datapath = "netdev"
     options = {**FORWARDING, **LOOKUPS}
@@ -26,5 +25,5 @@ class OvsUserspace(Ovs):
         return site.cores.control if site.port_kind == "af_xdp" else site.cores.switch[0]
 
     def interface(self, site: Site, index: int) -> list[str]:
-        number = f"ofport_request={index + 1}"
-        return ["type=afxdp", f"options:n_rxq={site.queues}", number] if site.port_kind == "af_xdp" else [number]
+        kind = ["type=afxdp", f"options:n_rxq={site.queues}"] if site.port_kind == "af_xdp" else []
+        return [*kind, *super().interface(site, index)]

@@ -2,7 +2,8 @@
 """snabb: Snabb as a patch panel of its vhost-user apps. The script that it runs (snabb.lua beside this file, filled in
 here) is written into the run's folder, as are its shared objects and counters; it keeps Snabb from writing elsewhere.
 
-One Snabb process is one core, and a vhost-user app serves one queue pair of a peer that is a process.
+One Snabb process is one core, which counts packets and breaths, not cycles, and a vhost-user app serves one queue pair
+of a peer that is a process.
 """
 
 import os
@@ -12,10 +13,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
 from harness.schema import Field
-from harness.switches.base import (Await, Check, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself,
+from harness.switches.base import (Await, Check, Driver, File, Output, PortCounters, Site, Spawn, Step, build_it_yourself,
                                    said_by)
 
 SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ MERGEABLE = 1 << 15             # VIRTIO_NET_F_MRG_RXBUF
 FEATURES = MERGEABLE | 1 << 27 | 1 << 28    # and VIRTIO_F_ANY_LAYOUT, VIRTIO_RING_F_INDIRECT_DESC
 
 
-class Snabb:
+class Snabb(Driver):
     name = "snabb"
     ports = ("vhost-user",)
     hugepages_mib = 384         # a full link holds 1024 packets of 10.5 KB; there are two to a wire
@@ -57,18 +57,12 @@ class Snabb:
                 Spawn("snabb", ("taskset", "-c", str(site.cores.switch[0]), _binary(site.prefix), "snsh", script),
                       env=(("SNABB_SHM_ROOT", site.path("shm")),), ready=_ready(site))]
 
-    def wire(self, site: Site) -> list[Step]:
-        return []
-
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         other = dict(_ways(site))
         links = {tx: _link(site, tx, rx) for tx, rx in _ways(site)}
         # a link that is full, because its reader's peer is, counts what did not fit (core/link.lua)
         return [PortCounters(port.name, links[i]["txpackets"] + links[i]["txdrop"], links[other[i]]["rxpackets"],
                              links[other[i]]["txdrop"]) for i, port in enumerate(site.topology.ports)]
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None     # it counts packets and breaths, not cycles
 
 
 def _binary(prefix: str) -> str:

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """testpmd: DPDK's own test program as a plain patch panel. It looks at no packet and no table, so it is the
-practical upper bound of what a switch in user space can do on a machine.
+practical upper bound of what a switch in user space can do on a machine. (It counts cycles too, if told to, but tells
+them at its prompt only.)
 
 It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topologies list them.
 """
 
 import shutil
 
-from harness import programs, telemetry
-from harness.cost import Cycles
-from harness.errors import CellFailed, Unsupported
+from harness import telemetry
+from harness.errors import CellFailed
 from harness.schema import Field
-from harness.switches.base import Check, Output, PortCounters, Site, Spawn, Step, said_by
-
-PORTS_MAX = 32
-HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
+from harness.switches import dpdk
+from harness.switches.base import Check, Driver, Output, PortCounters, Site, Spawn, Step, said_by
 
 
-class Testpmd:
+class Testpmd(Driver):
     name = "testpmd"
     ports = ("vhost-user", "af_xdp", "af_packet")
     hugepages_mib = 256
@@ -34,13 +32,11 @@ class Testpmd:
         return Check(version.partition("'")[0], "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
-        if len(site.sockets) > PORTS_MAX:
-            raise Unsupported(f"{len(site.sockets)} ports: DPDK as Debian builds it has at most {PORTS_MAX} "
-                              "(RTE_MAX_ETHPORTS)")
+        dpdk.refuse_too_many(site)
         cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
         argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
                 "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
-        for vdev in _vdevs(site):
+        for vdev in dpdk.vdevs(site):
             argv += ["--vdev", vdev]
         argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
                  "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
@@ -49,14 +45,8 @@ class Testpmd:
         # its input stays open: it ends at end of input, and so with the harness
         return [Spawn("testpmd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 
-    def wire(self, site: Site) -> list[Step]:
-        return []
-
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return [self._port(site, index) for index in range(len(site.topology.ports))]
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None     # it counts them if told to (record-core-cycles), but tells them at its prompt only
 
     def _port(self, site: Site, index: int) -> PortCounters:
         socket = site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2")
@@ -71,18 +61,9 @@ class Testpmd:
         return f"{prefix}/bin/dpdk-testpmd"
 
 
-def _vdevs(site: Site) -> list[str]:
-    """Of all ports. Client: our peers own the sockets, as for every switch, unless the scenario says otherwise."""
-    if site.devices:
-        return [programs.device_vdev(site.port_kind, i, device, site.ring_size, site.queues)
-                for i, device in enumerate(site.devices)]
-    client = int(not site.makes_sockets)
-    return [f"net_vhost{i},iface={socket},client={client},queues={site.queues}" for i, socket in enumerate(site.sockets)]
-
-
 def _buffers(site: Site) -> list[str]:
     """One buffer holds a whole frame, as by default: half as many of the large ones fit the same memory."""
     if not site.jumbo:
         return ["--total-num-mbufs", "32768"]
     return ["--total-num-mbufs", "16384", "--max-pkt-len", str(site.frame_max_bytes),
-            "--mbuf-size", str(HEADROOM_BYTES + -(-site.frame_max_bytes // 64) * 64)]
+            "--mbuf-size", str(dpdk.HEADROOM_BYTES + dpdk.frame_room_bytes(site))]

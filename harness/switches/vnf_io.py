@@ -3,25 +3,20 @@
 it forwards is the most that the generator can be seen to do on such ports (calibrate.py). `prefix` is the build folder.
 """
 
-from collections.abc import Mapping
-
 from harness import programs
-from harness.cost import Cycles
-from harness.schema import Field
-from harness.switches.base import Await, Check, Output, PortCounters, Site, Spawn, Step
+from harness.switches.base import Await, Check, Driver, Output, PortCounters, Site, Spawn, Step
 
 
-class VnfIo:
+class VnfIo(Driver):
     name = "vnf-io"
     ports = ("vhost-user",)
     hugepages_mib = programs.PROCESS_MIB
-    options: Mapping[str, Field] = {}
 
     def check(self, prefix: str) -> Check:
         return Check("ours")
 
     def launch(self, site: Site) -> list[Step]:
-        vdevs = [f"net_vhost{i},iface={socket},client=1,queues=1" for i, socket in enumerate(site.sockets)]
+        vdevs = [programs.vhost(i, socket) for i, socket in enumerate(site.sockets)]
         idle = "yield" if site.cores.oversubscribed else "busy"
         argv = [f"{site.prefix}/vnf",
                 *programs.host_eal(site.file_prefix, site.cores.control, site.cores.switch[:1], vdevs),
@@ -30,11 +25,5 @@ class VnfIo:
         # the second one when somebody has come to the first
         return [Await(site.sockets[0]), Spawn("vnf-io", tuple(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 
-    def wire(self, site: Site) -> list[Step]:
-        return []
-
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return []
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None

@@ -3,22 +3,16 @@
 virtual devices it runs wherever a frame is sent, so on the CPU of the sender, and the switch's own has nothing to do.
 """
 
-from collections.abc import Mapping
-
-from harness.cost import Cycles
 from harness.errors import Unsupported
-from harness.schema import Field
 from harness.switches import linux
-from harness.switches.base import Check, Command, Output, PortCounters, Site, Step
+from harness.switches.base import Check, Command, Driver, Output, PortCounters, Site, Step
 
 PROGRAM = "xdp_patch.bpf.o"
 
 
-class Xdp:
+class Xdp(Driver):
     name = "xdp"
     ports = ("af_xdp", "af_packet")
-    hugepages_mib = 0
-    options: Mapping[str, Field] = {}
     built = (PROGRAM,)
 
     def check(self, prefix: str) -> Check:
@@ -34,9 +28,6 @@ class Xdp:
         ip = (f"{site.prefix}/sbin/ip", "-n", site.namespace)
         what = ("xdpdrv", "object", f"{site.build}/{PROGRAM}", "section", "xdp")
         return [Command((*ip, "link", "set", "dev", device, *what)) for device in site.devices]
-
-    def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return None
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return linux.counters(site, output)

@@ -57,7 +57,7 @@ def every_topology() -> list[Topology]:
 def steps_of(driver: Any, site: Site) -> list[Step]:
     try:
         launch = driver.launch(site)
-        return [*(driver.devices(site) if hasattr(driver, "devices") else []), *launch, *driver.wire(site)]
+        return [*driver.devices(site), *launch, *driver.wire(site)]
     except Unsupported:
         return []
 
