@@ -27,6 +27,7 @@ class RunningPeer:
         self.peer = peer
         self.channel: Channel | None = None
         self.tsc_hz = 0.0           # as its program measured it; a VM has the host's
+        self.xdp_mode = ""          # of an nf in XDP: "native", or "generic" where a driver of its devices has none
         self._stack = stack
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
@@ -56,7 +57,8 @@ class RunningPeer:
             self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self.process.check_alive,
                                    str(self.process.log))
         assert self.channel
-        self.tsc_hz = float(self.channel.event("ready", PROGRAM_READY_S)["tsc_hz"])
+        said = self.channel.event("ready", PROGRAM_READY_S)
+        self.tsc_hz, self.xdp_mode = float(said["tsc_hz"]), str(said.get("xdp_mode", ""))
 
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""

@@ -68,6 +68,6 @@ def _hop(guest: str, nf: str, direction: int, offered: int, before: Stats, after
 
     return Hop(guest, nf, direction, now["rx_port"], offered, **counts,
                dropped={reason: now["dropped"][reason] - then["dropped"][reason] for reason in nfs.DROPS
-                        if now["dropped"]},
+                        if reason in now["dropped"]},
                cycles_per_packet=ratio("busy_cycles", "rx_count"), nf_cycles_per_packet=ratio("nf_cycles", "rx_count"),
                cpu_ratio=ratio("cpu_ns", "time_ns"))

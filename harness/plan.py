@@ -8,7 +8,7 @@ cell's Setup only `devices`, `launch` and `wire` may depend on the switch.
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from harness import ports, programs, qemu
+from harness import kernelnf, ports, programs, qemu
 from harness.bed import Bed, SwitchEntry
 from harness.cell import Cell
 from harness.peers import PAGE_MIB, Image, Peer, peers_of, prefix_of, ring_size_of, socket_of
@@ -79,7 +79,9 @@ def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
     macs = {port.name: programs.mac(port.peer, port.peer_port) for port in all_ports}
     cpus = {port.name: cell.cores.switch for port in all_ports} | {
         port.end: cell.cores.all_of(port.peer) for port in all_ports}
-    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, site.queues, site.taps))
+    by_xdp = [guest.name for guest, nf in zip(cell.topology.guests, cell.nf_names) if nf == kernelnf.XDP]
+    polled = [port.name for port in all_ports if port.peer in by_xdp]
+    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, site.queues, site.taps, polled))
 
 
 def driver_of(entry: SwitchEntry) -> Driver:

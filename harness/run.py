@@ -68,6 +68,8 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in plan.driver_of(cell.switch).built)
     if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
         needed.append(f"{where.build}/{kernelnf.PROGRAM}")
+    if any(kernelnf.XDP in cell.nf_names for cell in cells):
+        needed.append(f"{where.build}/{kernelnf.XDP_PROGRAM}")
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
     images = {cell.machine.image for cell in cells if cell.machine.image}

@@ -211,7 +211,8 @@ class Testbed:
         """What is true of every trial of this cell."""
         nics = [nic for peer in self.setup.peers if peer.vm for nic in peer.vm.nics]
         return (self.cell.flags + (["tcg"] if self.accel() == "tcg" else [])
-                + ([] if all(nic.vhost for nic in nics) else ["no_vhost_net"]))
+                + ([] if all(nic.vhost for nic in nics) else ["no_vhost_net"])
+                + (["generic_xdp"] if any(p.xdp_mode == "generic" for p in self.peers.values()) else []))
 
     def accel(self) -> str:
         """"kvm", "tcg", or "" where no VM is involved."""
@@ -237,7 +238,7 @@ class Testbed:
         if "seed" in asked:     # of each trial its own, or every repeat would be the same sample
             asked["seed"] += self._measured
         names = self.cell.nf_names
-        router = kernelnf.next_hop(self.cell.topology, names, flow.tx) if kernelnf.ROUTER in names else None
+        router = kernelnf.next_hop(self.cell.topology, names, flow.tx) if set(names) & set(kernelnf.ROUTERS) else None
         if router or flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
             asked = {"dst_mac": programs.mac(*(router or flow.via or flow.rx)), **asked}
         tx, rx = (port if who == peer else None for who, port in (flow.tx, flow.rx))

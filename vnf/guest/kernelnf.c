@@ -246,7 +246,8 @@ static const struct control_command commands[] = {
 
 static int usage(void)
 {
-	fputs("usage: kernelnf --nf linux-router|linux-bridge|xdp-forward --port MAC=PEER --port MAC=PEER [--cpu N]\n", stderr);
+	fputs("usage: kernelnf --nf linux-router|linux-bridge|xdp-forward --port MAC=PEER --port MAC=PEER [--cpu N]\n",
+	      stderr);
 	return EXIT_BAD_ARGUMENTS;
 }
 

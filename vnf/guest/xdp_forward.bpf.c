@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (BSD-3-Clause OR GPL-2.0-only)
  *
- * The nf "xdp-forward": an IPv4 router in eBPF, at the driver of both devices of a guest (harness/kernelnf.py). It asks the
- * kernel's own routes and neighbours (bpf_fib_lookup), takes one from the time to live, and hands the frame to the device
- * that the route names (XDP_REDIRECT). Nothing is left to the kernel's stack but what is not addressed to the router,
- * which the stack ignores. It does not check the header's checksum and knows no fragmentation.
+ * The nf "xdp-forward": an IPv4 router in eBPF, at the driver of both devices of a guest (harness/kernelnf.py). It asks
+ * the kernel's own routes and neighbours (bpf_fib_lookup), takes one from the time to live, and hands the frame to the
+ * device that the route names (XDP_REDIRECT). Nothing is left to the kernel's stack but what is not addressed to the
+ * router, which the stack ignores. It does not check the header's checksum and knows no fragmentation.
  *
  * Its licence is as it is because the kernel has bpf_fib_lookup for nobody else.
  */
@@ -31,7 +31,7 @@ INLINE int drop(struct xdp_forward_port *p, enum xdp_forward_drop why)
 	return XDP_DROP;
 }
 
-/* The header's words sum up to 0x0100 less, so the complement of their sum is as much more, its carry added (RFC 1624). */
+/* The header's words sum up to 0x0100 less, so their sum's complement is as much more, its carry added (RFC 1624). */
 INLINE void decrease_ttl(struct iphdr *ip)
 {
 	__u32 sum = (__u32)ip->check + BE16(0x0100);

@@ -11,7 +11,13 @@
 #define XDP_FORWARD_PORTS 2
 
 /* Names are in xdpforward.c; they are those of vnf/nf.c. */
-enum xdp_forward_drop { XDP_FORWARD_MALFORMED, XDP_FORWARD_NOT_IP, XDP_FORWARD_TTL, XDP_FORWARD_NO_ROUTE, XDP_FORWARD_DROPS };
+enum xdp_forward_drop {
+	XDP_FORWARD_MALFORMED,
+	XDP_FORWARD_NOT_IP,
+	XDP_FORWARD_TTL,
+	XDP_FORWARD_NO_ROUTE,
+	XDP_FORWARD_DROPS
+};
 
 struct xdp_forward_port {
 	__u32 index;    /* of the device */

@@ -71,8 +71,8 @@ static int make_data(struct xdp_forward_port **ports)
 	return *ports != MAP_FAILED ? map : -errno;
 }
 
-/* Every relocation is of a 64-bit load of an address in the data: the first half has the file descriptor of the map then, the
- * second the place in it (linux/bpf.h, BPF_PSEUDO_MAP_VALUE). */
+/* Every relocation is of a 64-bit load of an address in the data: the first half has the file descriptor of the map
+ * then, the second the place in it (linux/bpf.h, BPF_PSEUDO_MAP_VALUE). */
 static void relocate(struct bpf_insn *code, int map)
 {
 	const Elf64_Shdr *list = section(".relxdp");
