@@ -28,7 +28,7 @@ from harness.ports import PORT_KINDS
 from harness.switches import SWITCHES
 from harness.switches.base import Await, Command, File, Namespace, Spawn
 from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of
-from harness.topology import CHAIN_MAX, GENERATOR
+from harness.topology import CHAIN_MAX, CHAINS_MAX, GENERATOR
 
 GOLDEN = Path(__file__).with_name("golden")
 SOCKET_PATH_MAX = 107       # unix(7)
@@ -88,11 +88,18 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("switch", [d.name for d in SWITCHES])
-@pytest.mark.parametrize("point", POINTS)
+# What is alike for all switches is looked at for one.
+OF_ONE_SWITCH = {
+    "chains": 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\nnf = "macswap+io"',
+    "xdp-forward": 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
+}
+GOLDENS = [*((p, d.name) for p in POINTS for d in SWITCHES), *((p, "testpmd") for p in OF_ONE_SWITCH)]
+
+
+@pytest.mark.parametrize("point, switch", GOLDENS)
 def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> None:
     """What is started for a cell changes only on purpose."""
-    [cell] = cells_of_text(tmp_path, "[matrix]\n" + POINTS[point], switches=[switch])
+    [cell] = cells_of_text(tmp_path, "[matrix]\n" + (POINTS | OF_ONE_SWITCH)[point], switches=[switch])
     c = cell.cores
     text = f"# {cell.id}\n# {cell.title}\n# switch on CPUs {c.switch}, control on {c.control}, {c.pollers}\n"
     text += f"n/a: {cell.unsupported}\n" if cell.unsupported else "\n".join(commands.lines(setup_of(cell, "$RUN"))) + "\n"
@@ -104,7 +111,7 @@ def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> No
 
 
 def test_there_is_no_golden_file_too_many() -> None:
-    assert {p.name for p in GOLDEN.iterdir()} == {f"{point}.{d.name}.plan" for point in POINTS for d in SWITCHES}
+    assert {p.name for p in GOLDEN.iterdir()} == {f"{point}.{switch}.plan" for point, switch in GOLDENS}
 
 
 # ---- fairness ------------------------------------------------------------------------------------------------------
@@ -235,7 +242,8 @@ def test_planning_touches_nothing_and_gives_the_same_every_time(tmp_path: Path,
 def every_topology() -> list[topology.Topology]:
     return [*(topology.build(name, 0, d) for name in ("p2p", "p2v", "v2v") for d in topology.DIRECTIONS),
             *(topology.build(name, 0, "one-way") for name in topology.ROUND_TRIPS),
-            *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in topology.DIRECTIONS)]
+            *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in topology.DIRECTIONS),
+            *(topology.build("loopback", n, d, k) for n in (1, 3) for k in (2, CHAINS_MAX) for d in topology.DIRECTIONS)]
 
 
 def test_wires_join_every_port_exactly_once() -> None:
@@ -288,6 +296,15 @@ def test_the_chain_is_crossed_in_order_and_backwards_the_other_way() -> None:
     there, back = (way(topo, flow.tx) for flow in topo.flows)
     assert [peer for peer, _ in there] == ["guest1", "guest2", "guest3", GENERATOR]
     assert [peer for peer, _ in back] == ["guest3", "guest2", "guest1", GENERATOR]
+
+
+def test_chains_beside_each_other_share_nothing_but_generator_and_switch() -> None:
+    topo = topology.build("loopback", 3, "one-way", 4)
+    crossed = [way(topo, flow.tx) for flow in topo.flows]
+    assert [flow.tx[1] for flow in topo.flows] == [0, 2, 4, 6] and topo.direction_count == 1
+    assert [peer for hops in crossed for peer, _ in hops[:-1]] == [f"guest{n}" for n in range(1, 13)]
+    both = topology.build("loopback", 3, "two-way", 4)
+    assert [(f.tx[1], f.rx[1]) for f in both.flows[2:4]] == [(2, 3), (3, 2)] and both.direction_count == 2
 
 
 def test_guests_run_what_their_topology_needs() -> None:
