@@ -19,15 +19,16 @@ from harness import (accel, anchor, bed, blocks, calibration, commands, environm
                      progress, replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
+from harness.cell import Cell
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
 from harness.outcome import Outcome, flagged, over_blocks, recorded
-from harness.plan import Cell, Image
+from harness.peers import Image
 from harness.record import SCHEMA_VERSION, Record
 from harness.scenario import fingerprint
 from harness.search import Result
-from harness.switches import find, options
-from harness.switches.base import Check, Driver
+from harness.switches import options
+from harness.switches.base import Check
 from harness.testbed import up as real_up
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,18 +53,10 @@ def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:
     entries = {cell.switch.name: cell.switch for cell in cells if not cell.unsupported}
     checks = {}
     for name, entry in entries.items():
-        driver = find(entry.driver)
-        assert driver
-        check = driver.check(entry.prefix)
+        check = plan.driver_of(entry).check(entry.prefix)
         with_options = f"{check.version} {options.said(entry.options)}" if entry.options else check.version
         checks[name] = replace(check, version=with_options)
     return checks
-
-
-def _driver(cell: Cell) -> Driver:
-    driver = find(cell.switch.driver)
-    assert driver
-    return driver
 
 
 def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed) -> list[str]:
@@ -72,7 +65,7 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     cells = [cell for cell in cells if not cell.unsupported]
     where = image()
     needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
-    needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in _driver(cell).built)
+    needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in plan.driver_of(cell.switch).built)
     if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
         needed.append(f"{where.build}/{kernelnf.PROGRAM}")
     if any(cell.guest == "qemu" for cell in cells):
@@ -88,8 +81,9 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
     if any(cell.port_kind in ports.ON_DEVICES for cell in cells):
         lines += _missing_for_devices()
-    pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
-    gigantic = max((_setup(cell, the_bed).gigantic_pages for cell in cells), default=0)
+    setups = [commands.setup_of(cell, the_bed, where) for cell in cells]
+    pages = max((setup.hugepages for setup in setups), default=0)
+    gigantic = max((setup.gigantic_pages for setup in setups), default=0)
     if gigantic > (there := host.gigantic_pages_free()):
         lines.append(f"{there} of {gigantic} hugepages of 1 GiB that guests take ([guest] hugepages = \"1G\") are free: "
                      f"boot with the kernel options hugepagesz=1G hugepages={gigantic}")
@@ -108,15 +102,6 @@ def _missing_for_devices() -> list[str]:
         lines.append("network devices are needed, which only root can make: run as root, or the null switch "
                      "(scenarios/null.toml)")
     return lines
-
-
-def _hugepages(cell: Cell, the_bed: bed.Bed) -> int:
-    return _setup(cell, the_bed).hugepages
-
-
-def _setup(cell: Cell, the_bed: bed.Bed) -> plan.Setup:
-    """With folders that do not matter."""
-    return plan.setup(cell, the_bed, image(), "/", "/", "tcg")
 
 
 def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],
@@ -154,7 +139,9 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                          for name, known in summary["versions"]["switches"].items()}
         interrupts = Interrupts()
         stack.callback(interrupts.restore)
-        pages = 0 if simulated else max((_hugepages(c, the_bed) for c in every if not c.unsupported), default=0)
+        where = image()
+        setups = {c.id: commands.setup_of(c, the_bed, where) for c in every if not c.unsupported}
+        pages = 0 if simulated else max((setup.hugepages for setup in setups.values()), default=0)
         stack.enter_context(host.enough_hugepages(pages, folder, say))
         found, why = (None, "a simulation has none") if simulated else _calibration(record, the_bed, say)
         for cell, seconds in [(c, s) for c in every for s in old.took_s.get(c.id, ())] if old else ():
@@ -162,8 +149,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         job = _Job(cells, watch, blocks.schedule(cells, watch), the_bed, record, folder, checks, say, interrupts, up,
                    found, **_finished(old, every))
         summary |= {"environment": environment.of(BUILD, the_bed) if not simulated else {},
-                    "plan": {c.id: commands.lines(commands.setup_of(c, the_bed, image()))
-                             for c in every if not c.unsupported},
+                    "plan": {cell_id: commands.lines(setup) for cell_id, setup in setups.items()},
                     "order": [[t.block, t.cell.id] for t in job.turns],
                     "calibration": {"file": calibration.FILE, "date": found.date} if found else {"none": why}}
         if go_on:
@@ -175,7 +161,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         outcomes: list[Outcome] = []
         try:
             if not simulated and any(cell.guest == "qemu" and not cell.unsupported for cell in cells):
-                job.accel = accel.decide(the_bed, image(), folder, record.logs, say)
+                job.accel = accel.decide(the_bed, where, folder, record.logs, say)
             job.all_turns(outcomes)
         finally:
             ended = datetime.now(timezone.utc)

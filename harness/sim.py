@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import trial
+from harness.cell import Cell
 from harness.ledger import Place
-from harness.plan import Cell, Setup
+from harness.plan import Setup
 from harness.switches.base import PortCounters
 from harness.trial import Direction, Request, Trial
 
