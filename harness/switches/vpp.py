@@ -10,6 +10,7 @@ It does not tell its busy cycles: the clocks of its nodes (show runtime) hold th
 """
 
 import glob
+import ipaddress
 import os
 import re
 from collections import Counter
@@ -19,11 +20,14 @@ from harness.errors import CellFailed
 from harness.schema import Field
 from harness.switches.base import (Await, Check, Command, Driver, File, Output, PortCounters, Site, Spawn, Step,
                                    build_it_yourself)
+from harness.switches.ovs import IP_BASE, PORT_BASE
 
-HEAP_MIB = 256
+HEAP_MIB = 1024             # VPP's default; what is not used takes no memory
 BUFFERS = 32768             # of 2048 bytes of data, and some 500 of their own
 STATISTICS_MIB = 32
 PORT = "VirtualEthernet"
+RULES_FILE = "rules"
+PERMIT_ALL = ("permit src 0.0.0.0/0 dst 0.0.0.0/0", "permit src ::/0 dst ::/0")
 
 
 class Vpp(Driver):
@@ -31,8 +35,9 @@ class Vpp(Driver):
     ports = ("vhost-user",)
     hugepages_mib = 128
     # `patch`: l2 xconnect; `l2patch`: VPP's test of that name, which skips all of its switching; `learning`: a bridge
-    # domain for each wire
-    options = {"forwarding": Field(str, "patch", choices=("patch", "l2patch", "learning"))}
+    # domain for each wire; `acl`: l2 xconnect behind a list of `rules` rules at every port, the last of which permits all
+    options = {"forwarding": Field(str, "patch", choices=("patch", "l2patch", "learning", "acl")),
+               "rules": Field(int, 1000, low=1, high=100_000)}
 
     def check(self, prefix: str) -> Check:
         for tool in ("vpp", "vppctl", "vpp_get_stats"):
@@ -63,6 +68,11 @@ class Vpp(Driver):
             made = _vppctl(site, f"create vhost-user socket {socket}{mine}{packed}", says=_port(index))
             steps += [made, Await(socket)] if mine else [Await(socket), made]
             steps += [_vppctl(site, f"set interface state {_port(index)} up")]
+        if site.options["forwarding"] == "acl":
+            steps += [File(site.path(RULES_FILE), rules(site.options["rules"])),
+                      _vppctl(site, f"exec {site.path(RULES_FILE)}"),
+                      *(_vppctl(site, f"set acl-plugin interface {_port(index)} input acl 0")
+                        for index in range(len(site.sockets)))]
         return steps + [_vppctl(site, command) for command in _joins(site)]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
@@ -90,9 +100,21 @@ cpu {{ main-core {site.cores.control} {f"corelist-workers {workers} " if workers
 buffers {{ buffers-per-numa {BUFFERS} page-size default-hugepage }}
 plugins {{
   plugin default {{ disable }}
-  plugin vhost_plugin.so {{ enable }}
+  plugin vhost_plugin.so {{ enable }}{_more_plugins(site)}
 }}
 """
+
+
+def _more_plugins(site: Site) -> str:
+    return "\n  plugin acl_plugin.so { enable }" if site.options["forwarding"] == "acl" else ""
+
+
+def rules(count: int) -> str:
+    """An access list of so many rules: exact source addresses and ports, and at the end all (of IP; the rest is not asked).
+    Those of Open vSwitch's `openflow` with one mask."""
+    exact = [f"permit src {ipaddress.ip_address(IP_BASE + number)}/32 dst 0.0.0.0/0 proto 17 sport {PORT_BASE}"
+             for number in range(count - 1)]
+    return f"set acl-plugin acl {', '.join([*exact, *PERMIT_ALL])}\n"
 
 
 def _joins(site: Site) -> list[str]:

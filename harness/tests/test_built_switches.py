@@ -4,6 +4,7 @@ the switch; and short real runs of those that VSWBENCH_NAME_PREFIX (or /usr) has
 """
 
 import csv
+import ipaddress
 import os
 import re
 import socket
@@ -270,6 +271,25 @@ def test_vpp_can_forward_in_other_ways(forwarding: str, joins: list[str]) -> Non
                 if isinstance(step, Command)]
     ports = [f"VirtualEthernet0/0/{i}" for i in range(4)]
     assert commands[-4:] == [join.format(*ports) for join in joins]
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_vpp_has_an_access_list_of_as_many_rules_at_every_port_and_loses_nothing_by_it(count: int) -> None:
+    site = replace(site_of(CHAIN), options={"forwarding": "acl", "rules": count})
+    assert "plugin acl_plugin.so { enable }" in text_of(Vpp().launch(site))
+    steps = Vpp().wire(site)
+    words, _, entries = text_of(steps).partition("acl permit ")
+    *exact, every, every6 = entries.strip().split(", permit ")
+    assert words == "set acl-plugin " and (every, every6) == ("src 0.0.0.0/0 dst 0.0.0.0/0", "src ::/0 dst ::/0")
+    assert len(exact) == len(set(exact)) == count - 1
+    for rule in exact:
+        source = re.fullmatch(r"src ([\d.]+)/32 dst 0.0.0.0/0 proto 17 sport \d+", rule)
+        assert source and ipaddress.ip_address(source[1]) in ipaddress.ip_network("198.18.0.0/15")
+    asked = [" ".join(step.argv[3:]) for step in steps if isinstance(step, Command)]
+    made = asked.index(f"exec {site.path('rules')}")
+    assert asked[made + 1:made + 1 + len(CHAIN.ports)] == [
+        f"set acl-plugin interface VirtualEthernet0/0/{i} input acl 0" for i in range(len(CHAIN.ports))]
+    assert all("xconnect" in command for command in asked[made + 1 + len(CHAIN.ports):])
 
 
 def test_vpp_joins_both_ends_of_every_wire_once_its_ports_are_there() -> None:
