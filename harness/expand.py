@@ -140,6 +140,9 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
         return replace(mine, unsupported=why)
     if cell.idle == "interrupt" and cell.virtio.queues > 1:
         return replace(mine, unsupported="idle = \"interrupt\" waits on one queue pair a port: take another idle")
+    if cell.idle == "interrupt" and cell.port_kind not in ports.WITH_INTERRUPTS:
+        return replace(mine, unsupported=f"DPDK has no receive interrupts on ports of kind {cell.port_kind}: take "
+                       "another idle")
     if cell.idle == "interrupt" and cell.guest == "qemu":
         return replace(mine, unsupported="a VM's NIC has no receive interrupts under uio_pci_generic: take "
                        "another idle")

@@ -30,6 +30,7 @@ class Setup:
     gigantic_pages: int = 0         # and pages of 1 GiB
     switch_first: bool = False      # it makes the sockets, so it starts before its peers
     devices: tuple[Step, ...] = ()  # that only this switch makes, behind the network and before the peers
+    peers_first: bool = False       # the switch starts when its peers are ready, not only started
 
 
 def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool = True) -> Setup:
@@ -46,7 +47,8 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
         mib = driver.hugepages_mib + sum(_hugepages_mib(p.vm) if p.vm else process_mib for p in peers)
     gigantic = sum(p.vm.memory_mib // 1024 for p in peers if p.vm and p.vm.page_mib == 1024)
     return Setup(_network(cell, site), peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
-                 -(-mib // PAGE_MIB), gigantic, cell.virtio.sockets == "switch", tuple(driver.devices(site)))
+                 -(-mib // PAGE_MIB), gigantic, cell.virtio.sockets == "switch", tuple(driver.devices(site)),
+                 cell.port_kind in ports.CONNECTED_ONCE)
 
 
 def _hugepages_mib(vm: qemu.Vm) -> int:

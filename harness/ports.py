@@ -2,6 +2,8 @@
 """Port kinds: what a port of the switch is, and what its peer holds of it. Pure.
 
     vhost-user  a unix socket that the peer owns; frames go through memory that both share
+    memif       a unix socket that the peer owns, too; over it both agree on rings and buffers in memory that the client
+                makes, which is the switch: frames are copied into them and out of them (DPDK Guides, nics/memif.rst)
     af_packet   a pair of network devices (veth(4)), one end the switch's and one the peer's; a program reads and writes
                 its end through AF_PACKET sockets (packet(7)), a switch in the kernel has the device itself
     af_xdp      the same pair, but programs use AF_XDP sockets (kernel: networking/af_xdp.rst)
@@ -23,9 +25,11 @@ from harness.switches.base import Command, File, Namespace, Step, inside
 from harness.topology import Port
 from harness.traffic import STANDARD_FRAME_BYTES
 
-PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "ring")     # in the order in which "auto" prefers them
+PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "ring")    # in the order in which "auto" prefers them
 ON_DEVICES = ("af_xdp", "af_packet")
+CONNECTED_ONCE = ("memif",)     # its client does not try again, so it starts when the server of the port is ready
 TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "ethtool": "ethtool", "sysctl": "procps"}  # and their packages
+WITH_INTERRUPTS = ("vhost-user",)               # the others' drivers in DPDK have no rx_queue_intr_enable
 WITHOUT_HUGEPAGES = ("af_packet", "ring")       # of our programs
 FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the next odd one
 MASK_BITS = 32              # the kernel reads bit masks in groups of so many (lib/bitmap.c)
@@ -45,7 +49,9 @@ def of_peer(name: str, peer: str) -> str:
 def unsupported(kind: str, guest: str, frame_max_bytes: int, image: str = "", queues: int = 1) -> str:
     """Why guests of this sort (with an image of one's own), frames of that size or so many queues cannot be had on such
     ports; empty if they can."""
-    if kind not in ON_DEVICES:
+    if kind == "memif" and guest == "qemu":
+        return "QEMU knows no ports of kind memif: use vhost-user"
+    if kind not in (*ON_DEVICES, "memif"):
         return ""
     if guest == "qemu" and image:
         return f"a VM on ports of kind {kind} is in a network namespace, where ssh does not reach it: use our image"

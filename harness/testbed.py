@@ -2,7 +2,7 @@
 """Brings a cell's testbed up and measures on it. All effects of a cell are here, on one ExitStack:
 
     up(): devices made > peers started > switch launched > ports wired > peers ready > links up
-          > a probe frame through every wire
+          > a probe frame through every wire; some kinds of ports want the switch first, or behind ready peers
     measure(request) -> trial
 """
 
@@ -105,10 +105,12 @@ class Testbed:
             self._start_switch()
         for peer in self.setup.peers:
             self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)
-        if not self.setup.switch_first:
+        if not (self.setup.switch_first or self.setup.peers_first):
             self._start_switch()
         for peer in self.peers.values():
             peer.ready()
+        if self.setup.peers_first:
+            self._start_switch()
         for peer in self.peers.values():
             wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
         self._learn()

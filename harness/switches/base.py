@@ -4,8 +4,8 @@
 A driver describes; it never starts anything. launch() and wire() give lists of steps, which testbed.py does in order
 and `plan` prints. They are pure: a function of the cell's topology, its core plan and paths under the run's folder.
 
-Ports of the kind vhost-user are sockets of the peers' (site.sockets); of the kinds af_packet and af_xdp they are
-network devices (site.devices) in the switch's network namespace, which are there before the switch is.
+Ports of the kinds vhost-user and memif are sockets of the peers' (site.sockets); of the kinds af_packet and af_xdp they
+are network devices (site.devices) in the switch's network namespace, which are there before the switch is.
 """
 
 import subprocess

@@ -5,6 +5,7 @@ from harness import programs
 from harness.errors import Unsupported
 from harness.switches.base import Site
 
+KINDS = ("vhost-user", "af_xdp", "af_packet", "memif")
 PORTS_MAX = 32              # RTE_MAX_ETHPORTS as Debian builds it
 HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
 
@@ -16,14 +17,19 @@ def refuse_too_many(site: Site) -> None:
                           "(RTE_MAX_ETHPORTS)")
 
 
-def vdevs(site: Site) -> list[str]:
-    """A --vdev for each port. Client: our peers own the sockets, as for every switch, unless the scenario says
+def vdev(site: Site, index: int) -> str:
+    """The device of a port. Client: our peers own the sockets, as for every switch, unless the scenario says
     otherwise."""
     if site.devices:
-        return [programs.device_vdev(site.port_kind, i, device, site.ring_size, site.queues)
-                for i, device in enumerate(site.devices)]
-    return [programs.vhost(i, socket, site.queues, client=not site.makes_sockets)
-            for i, socket in enumerate(site.sockets)]
+        return programs.device_vdev(site.port_kind, index, site.devices[index], site.ring_size, site.queues)
+    if site.port_kind == "memif":
+        return programs.memif(index, site.sockets[index], "client", site.ring_size)
+    return programs.vhost(index, site.sockets[index], site.queues, client=not site.makes_sockets)
+
+
+def vdevs(site: Site) -> list[str]:
+    """A --vdev for each port."""
+    return [vdev(site, index) for index in range(len(site.topology.ports))]
 
 
 def frame_room_bytes(site: Site) -> int:

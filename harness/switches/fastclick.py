@@ -2,7 +2,7 @@
 """fastclick: FastClick, with a DPDK device at both ends of every wire and, unless it is to learn addresses, nothing in
 between. Its configuration is written into the run's folder; it is asked through its ControlSocket there.
 
-Ports are DPDK's net_vhost, as testpmd's are.
+Ports are DPDK's virtual devices, as testpmd's are.
 """
 
 import os
@@ -23,7 +23,7 @@ TIMEOUT_S = 5.0
 
 class FastClick(Driver):
     name = "fastclick"
-    ports = ("vhost-user",)
+    ports = dpdk.KINDS
     hugepages_mib = MEMORY_MIB
     # burst: packets, on either side (FromDPDKDevice, ToDPDKDevice). forwarding: `patch` looks at no packet, `learning`
     # has an EtherSwitch in every wire
@@ -53,7 +53,7 @@ class FastClick(Driver):
             argv += ["--vdev", vdev]
         config = site.path("patch.click")
         return [File(config, configuration(site)),
-                Spawn("fastclick", (*argv, "--", config), env=(("RUNTIME_DIRECTORY", site.folder),),
+                Spawn("fastclick", site.inside((*argv, "--", config)), env=(("RUNTIME_DIRECTORY", site.folder),),
                       ready=_control(site))]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from harness import programs
 from harness.cost import Cycles
-from harness.errors import CellFailed
-from harness.switches.base import Check, Output, Site, cpu_mask
+from harness.errors import CellFailed, Unsupported
+from harness.switches import dpdk
+from harness.switches.base import Check, Output, Site, Step, cpu_mask
 from harness.switches.ovs import COMMAND_TIMEOUT_S, FORWARDING, LOOKUPS, Ovs, lookups
 
 PMD_STATS = ("dpif-netdev/pmd-stats-show",)
@@ -22,7 +22,7 @@ SOCKET_MEM_MIB = 512
 
 class OvsDpdk(Ovs):
     name = "ovs-dpdk"
-    ports = ("vhost-user", "af_xdp", "af_packet")
+    ports = dpdk.KINDS
     hugepages_mib = SOCKET_MEM_MIB
     package = "openvswitch-switch-dpdk"
     datapath = "netdev"
@@ -38,6 +38,15 @@ class OvsDpdk(Ovs):
             return replace(check, missing=f"{check.files[0]} was built without DPDK")
         return replace(check, version=f"{check.version} (DPDK {dpdk[1]})")
 
+    def launch(self, site: Site) -> list[Step]:
+        # a transmit queue for each of its polling threads and one for the main thread, whatever n_rxq is (dpif-netdev.c,
+        # reconfigure_datapath), while the ends of a memif port must have as many rings (memif_socket.c)
+        threads = len(site.cores.switch) + 1
+        if site.port_kind == "memif" and site.queues != threads:
+            raise Unsupported(f"Open vSwitch has {threads} transmit queues a port, one for each of its CPUs and one more, "
+                              f"and the other end of a memif port must have as many: take queues = {threads}")
+        return super().launch(site)
+
     def config(self, site: Site) -> Mapping[str, str]:
         return {
             "dpdk-init": "true",
@@ -52,13 +61,14 @@ class OvsDpdk(Ovs):
 
     def interface(self, site: Site, index: int) -> list[str]:
         mtu = [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
-        if not site.devices:
+        if site.port_kind == "vhost-user":
             kind = ["type=dpdkvhostuser"] if site.makes_sockets else [
                 "type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}"]
             return [*kind, *super().interface(site, index), *mtu]
-        vdev = programs.device_vdev(site.port_kind, index, site.devices[index], site.ring_size, site.queues)
+        queues = [f"options:n_rxq={site.queues}"] if site.queues > 1 else []
         # quoted, since ovs-vsctl splits values at commas
-        return ["type=dpdk", f'options:dpdk-devargs="{vdev}"', *super().interface(site, index), *mtu]
+        return ["type=dpdk", f'options:dpdk-devargs="{dpdk.vdev(site, index)}"', *queues,
+                *super().interface(site, index), *mtu]
 
     def cycles(self, site: Site, output: Output) -> Cycles | None:
         return parse_cycles(output((f"{site.prefix}/bin/ovs-appctl", f"--timeout={COMMAND_TIMEOUT_S}",

@@ -17,7 +17,7 @@ from harness.switches.base import Check, Driver, Output, PortCounters, Site, Spa
 
 class Testpmd(Driver):
     name = "testpmd"
-    ports = ("vhost-user", "af_xdp", "af_packet")
+    ports = dpdk.KINDS
     hugepages_mib = 256
     options = {"forward": Field(str, "io", choices=("io", "mac", "macswap"))}     # its --forward-mode
 

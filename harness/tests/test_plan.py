@@ -48,6 +48,13 @@ direction = ["one-way", "reverse", "two-way"]
 guest = ["process", "qemu"]
 chain_length = [1, 3]
 """
+MEMIF = """
+[matrix]
+topology = ["p2p", "p2v", "v2v", "loopback", "v2v-latency"]
+guest = "process"
+port_kind = "memif"
+queues = [1, 2]
+"""
 ROUND_TRIPS = """
 [matrix]
 topology = ["p2v-latency", "v2v-latency"]
@@ -73,6 +80,8 @@ POINTS = {
     "p2p-af_packet": 'topology = "p2p"\ndirection = "two-way"\nport_kind = "af_packet"',
     "p2v-af_packet": 'topology = "p2v"\nguest = "process"\nport_kind = "af_packet"',
     "v2v-af_packet": 'topology = "v2v"\nguest = "process"\nport_kind = "af_packet"',
+    "p2p-memif": 'topology = "p2p"\nqueues = 2\nport_kind = "memif"',
+    "loopback-memif": 'topology = "loopback"\nguest = "process"\nqueues = 2\nport_kind = "memif"',
     "p2v-tap": 'topology = "p2v"\nguest = "qemu"\nport_kind = "af_packet"',
     "loopback-tap": 'topology = "loopback"\nguest = "qemu"\nnf = "linux-router+io"\nport_kind = "af_packet"',
     "loopback-kernel": 'topology = "loopback"\nguest = "process"\nnf = "linux-bridge+linux-router"\n'
@@ -116,10 +125,10 @@ def all_but_the_switch(cell: Cell) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("cpus", [(0,), (0, 1), tuple(range(16))], ids=lambda c: f"{len(c)} CPUs")
-@pytest.mark.parametrize("source", ["quick", "large", "two-way", "round trips"])
+@pytest.mark.parametrize("source", ["quick", "large", "two-way", "memif", "round trips"])
 def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, ...], tmp_path: Path) -> None:
     """The law of fairness: guests, generator, cores, frames and search are the same for every switch."""
-    text = {"large": LARGE, "two-way": TWO_WAY, "round trips": ROUND_TRIPS}.get(source)
+    text = {"large": LARGE, "two-way": TWO_WAY, "memif": MEMIF, "round trips": ROUND_TRIPS}.get(source)
     cells = (cells_of_text(tmp_path, text, cpus=cpus, switches=EVERY_SWITCH) if text
              else cells_of(QUICK, cpus=cpus, switches=EVERY_SWITCH))
     compared = 0

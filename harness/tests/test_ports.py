@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ import pytest
 from harness import bed, host, ports, proc, run
 from harness.switches import SWITCHES
 from harness.switches.base import Command, File, Namespace, Spawn, inside
+from harness.switches.testpmd import Testpmd
 from harness.tests.support import cells_of_text, setup_of, vswbench, write
 
+TESTPMD = Testpmd()
 DEVICE_NAME_MAX = 15        # IFNAMSIZ less its end, of <linux/if.h>
 
 
@@ -85,6 +88,42 @@ def test_a_program_of_ours_reads_the_far_end_of_its_ports(tmp_path: Path) -> Non
         [testpmd] = setup.launch
         assert isinstance(testpmd, Spawn)
         assert all(f"net_{kind}{i},iface=p{i}," in " ".join(testpmd.argv) for i in (0, 1))
+
+
+def test_over_memif_the_switch_is_the_client_of_sockets_that_its_peers_serve(tmp_path: Path) -> None:
+    text = ('[matrix]\ntopology = "loopback"\nguest = "process"\nport_kind = "memif"\nqueues = 2\n'
+            'ring_size = [256, 1024]\nsockets = ["peer", "switch"]\nrings = ["split", "packed"]')
+    sizes = []
+    for one in cells_of_text(tmp_path, text, switches=["testpmd", "fastclick"]):
+        setup = setup_of(one)
+        sizes.append(one.virtio.ring_size)
+        assert setup.peers_first and not setup.switch_first and len(setup.site.sockets) == len(one.topology.ports)
+        switch = memif_ports(step.argv for step in setup.launch if isinstance(step, Spawn))
+        peers = memif_ports(peer.argv for peer in setup.peers)
+        assert set(switch) == set(peers) == set(setup.site.sockets)
+        for socket in switch:
+            assert (switch[socket]["role"], peers[socket]["role"]) == ("client", "server")
+            for end in (switch[socket], peers[socket]):
+                assert (end["id"], end["socket-abstract"], 1 << int(end["rsize"])) == ("0", "no", one.virtio.ring_size)
+    assert sizes == [256, 256, 1024, 1024]      # nothing else of virtio makes a cell of its own
+
+
+def memif_ports(argvs: Any) -> dict[str, dict[str, str]]:
+    """The keys of every net_memif device of these command lines, by socket."""
+    words = [word for argv in argvs for word in argv if word.startswith("net_memif")]
+    found = [dict(part.split("=") for part in word.split(",")[1:]) for word in words]
+    return {keys["socket"]: keys for keys in found}
+
+
+@pytest.mark.parametrize("more, why", [('guest = "qemu"\nqueues = 2', "QEMU knows no ports of kind memif"),
+                                       ('guest = "process"\nqueues = 2\nframe_bytes = 1519', "above 1518"),
+                                       ('guest = "process"\nidle = "interrupt"', "no receive interrupts"),
+                                       ('guest = "process"', "take queues = 2"),
+                                       ('guest = "process"\nqueues = 2', "")])
+def test_what_memif_cannot_do_is_said(more: str, why: str, tmp_path: Path) -> None:
+    text = f'[matrix]\ntopology = "loopback"\nport_kind = "memif"\n{more}'
+    [one] = cells_of_text(tmp_path, text, switches=["ovs-dpdk"])
+    assert why in one.unsupported if why else not one.unsupported
 
 
 def test_large_frames_are_for_other_ports(tmp_path: Path) -> None:
@@ -214,6 +253,24 @@ def test_every_switch_without_hugepages_that_is_here_forwards_for_real(tmp_path:
     assert len(counted) == len(here) * (3 + 5) and all(count > 0 for count in counted)
     own = host.PREFIX + hashlib.sha256(folder.name.encode()).hexdigest()[:8]      # as host.run_folder() names it
     assert not list(host.NAMESPACES.glob(f"{own}*"))
+
+
+@pytest.mark.skipif(not (run.BUILD / "pktgen").exists() or bool(TESTPMD.check("/usr").missing) or os.geteuid() != 0,
+                    reason="needs pktgen, dpdk-testpmd, and root for hugepages")
+def test_over_memif_all_frames_are_counted(tmp_path: Path) -> None:
+    """Both ways through testpmd and a forwarder: what is sent is received or lost, and nothing else comes."""
+    text = REAL.replace("af_packet", "memif").replace('["p2p", "loopback"]', '"loopback"\ndirection = "two-way"')
+    file = write(tmp_path / "memif.toml", text)
+    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as root:     # in which a unix socket's path fits
+        status, out, err = vswbench(Path(root), "run", file, "--out", tmp_path / "results", "--json",
+                                    "--switch", "testpmd", timeout_s=60)
+    assert status == 0, out + err
+    [trials] = (tmp_path / "results").glob("*/trials.csv")
+    with trials.open(newline="") as lines:
+        [row] = csv.DictReader(lines)
+    sent, received, lost, foreign = (int(row[f"{what}_count"]) for what in ("sent", "received", "lost", "foreign"))
+    assert (sent, foreign) == (received + lost, 0) and received > 0, row
+    assert float(row["latency_min_ns"]) > 0
 
 
 def test_a_switch_in_the_kernel_touches_its_own_namespace_only(tmp_path: Path) -> None:
