@@ -136,7 +136,10 @@ class Testbed:
         if isinstance(step, File):
             Path(step.path).write_text(step.text)
         elif isinstance(step, Command):
-            run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            said = run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            if step.says is not None and said.strip() != step.says:
+                raise CellFailed(f"command said {said.strip()!r:.200} instead of {step.says!r}: {' '.join(step.argv)}; "
+                                 f"see {self.logs / 'commands.log'}")
         elif isinstance(step, Await):
             wait_until(Path(step.path).exists, SOCKET_S, f"socket {step.path}", self._processes())
         elif isinstance(step, Namespace):
