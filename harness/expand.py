@@ -85,15 +85,15 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
 def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]:
     """The cells of a scenario without a switch; keys that a topology has no use for are taken out, once."""
     m = scenario.matrix
-    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind", "idle")
+    keys = ("topology", "direction", "guest", "nf", "chain_length", "chains", "flows", "port_kind", "idle")
     kinds = [Virtio(*values) for values in itertools.product(*(m[key] for key in virtio.MATRIX))]
     mean = scenario.traffic.mean_frame_bytes if scenario.traffic else None
     sizes = m["frame_bytes"] if mean is None else (mean,)
     seen = set()
     for point in itertools.product(*(m[key] for key in keys), sizes, kinds):
-        name, direction, guest, nf, chain, flows, kind, idle, size, ports = point
+        name, direction, guest, nf, chain, chains, flows, kind, idle, size, ports = point
         if name != "loopback":
-            nf, chain = topology.REFLECTOR if name in topology.ROUND_TRIPS else "", 0
+            nf, chain, chains = topology.REFLECTOR if name in topology.ROUND_TRIPS else "", 0, 1
             idle = "auto"
         chain = (len(nfs.chain(nf)) if name == "loopback" else 0) or chain
         if name == "p2p":
@@ -101,11 +101,11 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         elif guest == "none":
             continue
         ports = ports.of_a_ring_port if kind not in ("vhost-user", AUTO) else ports
-        if (key := (name, direction, guest, nf, chain, flows, kind, idle, size, ports)) in seen:
+        if (key := (name, direction, guest, nf, chain, chains, flows, kind, idle, size, ports)) in seen:
             continue
         seen.add(key)
         try:
-            topo = topology.build(name, chain, direction)
+            topo = topology.build(name, chain, direction, chains)
         except BadInput as why:
             raise BadInput(f"{scenario.source}: [matrix]: {why}") from None
         peers = ([GENERATOR] * bed.generator_cpus if topo.ports_of(GENERATOR) else []) + [g.name for g in topo.guests]

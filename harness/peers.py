@@ -92,7 +92,8 @@ def _nf(cell: Cell, name: str) -> str:
     """The nf of a guest with its argument."""
     if not cell.nf or name == GENERATOR:
         return ""
-    return nfs.of_guest(cell.nf, cell.nf_arguments, 1 + [g.name for g in cell.topology.guests].index(name))
+    number = [g.name for g in cell.topology.guests].index(name) % (cell.chain_length or 1)
+    return nfs.of_guest(cell.nf, cell.nf_arguments, 1 + number)
 
 
 def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
@@ -115,7 +116,7 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
     idle = _idle(cell, name, role, "yield")
     ring_size, queues = ring_size_of(cell, bed), cell.virtio.queues
     options = programs.own(role, _nf(cell, name), idle, ring_size, cell.frame_max_bytes, queues)
-    mib = programs.process_mib(cell.frame_max_bytes, queues)
+    mib = process_mib_of(cell, name)
     cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
     binary = str(PurePosixPath(image.build) / role)
@@ -192,6 +193,12 @@ def _vcpu_cpus(cell: Cell, guest: str) -> tuple[int, ...]:
     """The host CPU of every virtual CPU: vCPU 1 polls, the others serve the guest's kernel."""
     poller, control = cell.cores.of(guest), cell.cores.control
     return tuple(poller if vcpu == 1 else control for vcpu in range(cell.machine.vcpus))
+
+
+def process_mib_of(cell: Cell, peer: str) -> int:
+    """Memory of a peer that is a process: for each pair of ports as much."""
+    pairs = -(-len(cell.topology.ports_of(peer)) // 2)
+    return pairs * programs.process_mib(cell.frame_max_bytes, cell.virtio.queues)
 
 
 def ring_size_of(cell: Cell, bed: Bed) -> int:

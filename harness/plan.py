@@ -8,11 +8,12 @@ cell's Setup only `devices`, `launch` and `wire` may depend on the switch.
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from harness import ports, programs, qemu
+from harness import kernelnf, ports, programs
 from harness.bed import Bed, SwitchEntry
 from harness.cell import Cell
 from harness.isolation import Isolation
-from harness.peers import PAGE_MIB, Image, Peer, isolating, peers_of, prefix_of, ring_size_of, socket_of
+from harness.peers import (PAGE_MIB, Image, Peer, isolating, peers_of, prefix_of, process_mib_of, ring_size_of,
+                           socket_of)
 from harness.switches import find, options
 from harness.switches.base import Driver, Site, Step
 from harness.topology import GENERATOR
@@ -44,9 +45,7 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
     peers = tuple(peers_of(cell, bed, image, folder, logs, accel, vhost_net, apart))
     mib = 0
     if cell.port_kind != "ring":
-        process_mib = (0 if cell.port_kind in ports.WITHOUT_HUGEPAGES
-                       else programs.process_mib(cell.frame_max_bytes, cell.virtio.queues))
-        mib = driver.hugepages_mib + sum(_hugepages_mib(p.vm) if p.vm else process_mib for p in peers)
+        mib = driver.hugepages_mib + sum(_hugepages_mib(cell, peer) for peer in peers)
     gigantic = sum(p.vm.memory_mib // 1024 for p in peers if p.vm and p.vm.page_mib == 1024)
     network = (*_network(cell, site), *isolating(cell, folder, apart))
     return Setup(network, peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
@@ -54,9 +53,11 @@ def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str
                  cell.port_kind in ports.CONNECTED_ONCE)
 
 
-def _hugepages_mib(vm: qemu.Vm) -> int:
-    """What a VM takes of the 2 MiB pages."""
-    return vm.memory_mib if vm.page_mib == PAGE_MIB else 0
+def _hugepages_mib(cell: Cell, peer: Peer) -> int:
+    """What a peer takes of the 2 MiB pages."""
+    if peer.vm:
+        return peer.vm.memory_mib if peer.vm.page_mib == PAGE_MIB else 0
+    return 0 if cell.port_kind in ports.WITHOUT_HUGEPAGES else process_mib_of(cell, peer.name)
 
 
 def site_of(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
@@ -84,7 +85,9 @@ def _network(cell: Cell, site: Site) -> tuple[Step, ...]:
     macs = {port.name: programs.mac(port.peer, port.peer_port) for port in all_ports}
     cpus = {port.name: cell.cores.switch for port in all_ports} | {
         port.end: cell.cores.all_of(port.peer) for port in all_ports}
-    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, site.queues, site.taps))
+    by_xdp = [guest.name for guest, nf in zip(cell.topology.guests, cell.nf_names) if nf == kernelnf.XDP]
+    polled = [port.name for port in all_ports if port.peer in by_xdp]
+    return tuple(ports.steps(site.namespace, site.folder, all_ports, macs, cpus, site.queues, site.taps, polled))
 
 
 def driver_of(entry: SwitchEntry) -> Driver:

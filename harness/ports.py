@@ -63,9 +63,9 @@ def unsupported(kind: str, guest: str, frame_max_bytes: int, image: str = "", qu
 
 
 def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str], cpus: Mapping[str, Sequence[int]],
-          queues: int, taps: Collection[str] = ()) -> list[Step]:
+          queues: int, taps: Collection[str] = (), polled: Collection[str] = ()) -> list[Step]:
     """Makes the namespaces and both devices of every port; of `taps` that one. `name` is the switch's namespace;
-    `macs`: of the peers' ends, by port; `cpus`: by device."""
+    `macs`: of the peers' ends, by port; `cpus`: by device; `polled`: ports whose peers hand frames over by XDP."""
     found: list[Step] = []
     for each in (name, *dict.fromkeys(of_peer(name, port.peer) for port in ports if port.name not in taps)):
         # the kernel's own frames (RFC 4861: router solicitations and the like) are none of the traffic
@@ -83,8 +83,9 @@ def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str]
         found.append(Command(("ip", "-n", name, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number),
                               *alike, "type", "veth", "peer", "name", port.end, "netns", far, *alike,
                               "address", macs[port.name])))
-        # gro makes veth poll (NAPI), without which a switch cannot hand it frames by XDP (drivers/net/veth.c)
-        found.append(Command(inside(far, ("ethtool", "-K", port.end, "gro", "on"))))
+        # gro makes veth poll (NAPI), without which nobody can hand it frames by XDP (drivers/net/veth.c)
+        takers = [(far, port.end), *([(name, port.name)] if port.name in polled else [])]
+        found += [Command(inside(where, ("ethtool", "-K", device, "gro", "on"))) for where, device in takers]
         for namespace, device in ((name, port.name), (far, port.end)):
             found += [_steered(namespace, folder, device, queue, cpus[device]) for queue in range(queues)]
             found.append(_up(namespace, device))

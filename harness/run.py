@@ -69,6 +69,8 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in plan.driver_of(cell.switch).built)
     if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
         needed.append(f"{where.build}/{kernelnf.PROGRAM}")
+    if any(kernelnf.XDP in cell.nf_names for cell in cells):
+        needed.append(f"{where.build}/{kernelnf.XDP_PROGRAM}")
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
     images = {cell.machine.image for cell in cells if cell.machine.image}
@@ -120,7 +122,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
     started = datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{name}-{fingerprint([str(started), secrets.token_hex(4)])}"
     summary = {"run_id": run_id, "name": name, "schema_version": SCHEMA_VERSION, "started_utc": started.isoformat(),
-               "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
+               "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks, cells),
                "request": {**(request or {}), "blocks_of": {c.id: c.repeat.blocks for c in cells}},
                "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells),
                "testbed": the_bed, "state": "running",
@@ -198,10 +200,13 @@ def _finished(old: resume.Resume | None, cells: Sequence[Cell]) -> dict[str, Any
             "accels": {c: columns.get("accel", "") for c, columns in old.values.cells.items()}}
 
 
-def _versions(checks: Mapping[str, Check]) -> Mapping[str, Any]:
+def _versions(checks: Mapping[str, Check], cells: Sequence[Cell]) -> Mapping[str, Any]:
+    """Of all that is measured with, by content: our programs, images of the person's own, and the switches."""
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True,
                             check=False).stdout.strip()
     ours = {role: host.sha256(BUILD / role) for role in ("pktgen", "meter", "vnf")}
+    images = {Path(cell.machine.image) for cell in cells if cell.machine.image and not cell.unsupported}
+    ours |= {f"image {path.name}": host.sha256(path) for path in sorted(images)}
     switches = {name: {"version": check.version, "sha256": {f: host.sha256(f) for f in check.files}}
                 for name, check in checks.items()}
     return {"vswbench": commit, "sha256": ours, "switches": switches}

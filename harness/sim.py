@@ -131,7 +131,7 @@ class SimulatedTestbed:
         return self.cell.flags
 
     def measure(self, request: Request) -> Trial:
-        return self.switch.measure(request, len(self.cell.topology.flows), self.cell.has_latency, self.flags())
+        return self.switch.measure(request, self.cell.topology.direction_count, self.cell.has_latency, self.flags())
 
 
 def simulated_up(capacity_pps: float):  # type: ignore[no-untyped-def]

@@ -104,7 +104,7 @@ class Testbed:
         if self.setup.switch_first:
             self._start_switch()
         for peer in self.setup.peers:
-            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)
+            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack, self._check_switch)
         if not (self.setup.switch_first or self.setup.peers_first):
             self._start_switch()
         for peer in self.peers.values():
@@ -124,6 +124,11 @@ class Testbed:
         for step in (*self.setup.launch, *self.setup.wire):
             self._do(step)
 
+    def _check_switch(self) -> None:
+        """CellFailed if a process of the switch has ended."""
+        for process in self.switch:
+            process.check_alive()
+
     def _processes(self) -> list[Process]:
         return [*self.switch, *(peer.process for peer in self.peers.values())]
 
@@ -131,7 +136,10 @@ class Testbed:
         if isinstance(step, File):
             Path(step.path).write_text(step.text)
         elif isinstance(step, Command):
-            run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            said = run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            if step.says is not None and said.strip() != step.says:
+                raise CellFailed(f"command said {said.strip()!r:.200} instead of {step.says!r}: {' '.join(step.argv)}; "
+                                 f"see {self.logs / 'commands.log'}")
         elif isinstance(step, Await):
             wait_until(Path(step.path).exists, SOCKET_S, f"socket {step.path}", self._processes())
         elif isinstance(step, Namespace):
@@ -190,7 +198,8 @@ class Testbed:
                           clock_error_ppm=max((s["clock_error_ppm"] for s in senders), key=abs),
                           drained=counted.drained, cell_flags=self.flags() if flags is None else flags,
                           loops=[loop for s in senders for loop in s["workers"]], steal_ns=counted.steal_ns,
-                          interval_s=self._interval_s(request), skew_s=counted.skew_s)
+                          interval_s=self._interval_s(request), skew_s=counted.skew_s,
+                          chain_count=self.cell.topology.chain_count)
         made = replace(made, hops=self._hops(before, self._nf_stats(request), directions)) if before else made
         return seen.marked(made, self.peers[flows[0].tx[0]].tsc_hz, self.cell.cores.oversubscribed) if seen else made
 
@@ -209,14 +218,21 @@ class Testbed:
     def _hops(self, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]],
               directions: Sequence[Direction]) -> list[hops.Hop]:
         guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, self.cell.nf_names)]
-        return hops.between(guests, before, after, [d.sent_count for d in directions],
-                            [d.meter["received_count"] for d in directions], self.cell.topology.flows[0].rx[0])
+        flows = [(flow.back, d.sent_count, d.meter["received_count"], flow.rx)
+                 for flow, d in zip(self.cell.topology.flows, directions)]
+        found: list[hops.Hop] = []
+        for chain in range(self.cell.chain_count):
+            mine, streams = (slice(chain * n, (chain + 1) * n) for n in (
+                self.cell.chain_length, self.cell.topology.direction_count))
+            found += hops.between(guests[mine], before[mine], after[mine], flows[streams])
+        return found
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""
         nics = [nic for peer in self.setup.peers if peer.vm for nic in peer.vm.nics]
         return (self.cell.flags + (["tcg"] if self.accel() == "tcg" else [])
-                + ([] if all(nic.vhost for nic in nics) else ["no_vhost_net"]))
+                + ([] if all(nic.vhost for nic in nics) else ["no_vhost_net"])
+                + (["generic_xdp"] if any(p.xdp_mode == "generic" for p in self.peers.values()) else []))
 
     def accel(self) -> str:
         """"kvm", "tcg", or "" where no VM is involved."""
@@ -236,13 +252,14 @@ class Testbed:
         return channel
 
     def _stream(self, flow: Flow, request: Request, peer: str) -> dict[str, Any]:
-        """A direction as `peer` is to see it, which may hold one of its ends only."""
-        asked = traffic.stream(self.cell.traffic, self.cell.frame_bytes, self.cell.flows, request.rate_pps,
+        """A direction of a chain as `peer` is to see it, which may hold one of its ends only."""
+        rate_pps = request.rate_pps and request.rate_pps / self.cell.topology.chain_count
+        asked = traffic.stream(self.cell.traffic, self.cell.frame_bytes, self.cell.flows, rate_pps,
                                back=flow.back, probe=request.phase == PROBE)
         if "seed" in asked:     # of each trial its own, or every repeat would be the same sample
             asked["seed"] += self._measured
         names = self.cell.nf_names
-        router = kernelnf.next_hop(self.cell.topology, names, flow.tx) if kernelnf.ROUTER in names else None
+        router = kernelnf.next_hop(self.cell.topology, names, flow.tx) if set(names) & set(kernelnf.ROUTERS) else None
         if router or flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
             asked = {"dst_mac": programs.mac(*(router or flow.via or flow.rx)), **asked}
         tx, rx = (port if who == peer else None for who, port in (flow.tx, flow.rx))

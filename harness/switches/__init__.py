@@ -12,10 +12,11 @@ from harness.switches.ovs_userspace import OvsUserspace
 from harness.switches.snabb import Snabb
 from harness.switches.testpmd import Testpmd
 from harness.switches.vnf_io import VnfIo
+from harness.switches.vpp import Vpp
 from harness.switches.xdp import Xdp
 
 SWITCHES: tuple[Driver, ...] = (OvsDpdk(), OvsUserspace(), OvsKernel(), LinuxBridge(), Macvtap(), Xdp(),
-                               Testpmd(), FastClick(), Snabb(), Null())
+                               Testpmd(), Vpp(), FastClick(), Snabb(), Null())
 OURS: tuple[Driver, ...] = (VnfIo(),)       # not to compare with: what the tester calibrates itself with
 
 EVERY = "all"       # stands for every switch that is found on the machine

@@ -32,10 +32,12 @@ class File:
 
 @dataclass(frozen=True)
 class Command:
-    """Run to the end; anything but exit status 0 fails the cell."""
+    """Run to the end; anything but exit status 0 fails the cell. So does another output than `says` (without the space
+    around it), for tools whose exit status is 0 whatever happened."""
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
+    says: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from harness import bed, cli, commands, expand, scenario, topology
 from harness.cell import Cell
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput
+from harness.plan import Setup
+from harness.ports import PORT_KINDS
 from harness.switches import SWITCHES
 from harness.switches.base import Await, Cgroup, Command, File, Namespace, Spawn
 from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of
-from harness.topology import CHAIN_MAX, GENERATOR
+from harness.topology import CHAIN_MAX, CHAINS_MAX, GENERATOR
 
 GOLDEN = Path(__file__).with_name("golden")
 SOCKET_PATH_MAX = 107       # unix(7)
@@ -48,18 +50,13 @@ direction = ["one-way", "reverse", "two-way"]
 guest = ["process", "qemu"]
 chain_length = [1, 3]
 """
-MEMIF = """
-[matrix]
-topology = ["p2p", "p2v", "v2v", "loopback", "v2v-latency"]
-guest = "process"
-port_kind = "memif"
-queues = [1, 2]
-"""
 ROUND_TRIPS = """
 [matrix]
 topology = ["p2v-latency", "v2v-latency"]
 guest = ["process", "qemu"]
 """
+# two queues: Open vSwitch has no other memif ports
+EVERY_KIND = TWO_WAY + f"port_kind = {json.dumps(PORT_KINDS)}\nqueues = [1, 2]\n"
 EVERY_SWITCH = [d.name for d in SWITCHES] + ["ovs-old=ovs-dpdk@/opt/ovs-old", "testpmd-new=testpmd@/opt/dpdk-new"]
 
 
@@ -72,6 +69,7 @@ POINTS = {
     "v2v": 'topology = "v2v"\nguest = "process"',
     "v2v-two-way": 'topology = "v2v"\nguest = "qemu"\ndirection = "two-way"',
     "p2v-reverse": 'topology = "p2v"\nguest = "process"\ndirection = "reverse"',
+    "p2v-latency": 'topology = "p2v-latency"\nguest = "process"',
     "v2v-latency": 'topology = "v2v-latency"\nguest = "qemu"',
     "loopback-process": 'topology = "loopback"\nguest = "process"\nchain_length = 2\nnf = "macswap"',
     "loopback-qemu": 'topology = "loopback"\nguest = "qemu"\nframe_bytes = 1024',
@@ -90,11 +88,18 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("switch", [d.name for d in SWITCHES])
-@pytest.mark.parametrize("point", POINTS)
+# What is alike for all switches is looked at for one.
+OF_ONE_SWITCH = {
+    "chains": 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\nnf = "macswap+io"',
+    "xdp-forward": 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
+}
+GOLDENS = [*((p, d.name) for p in POINTS for d in SWITCHES), *((p, "testpmd") for p in OF_ONE_SWITCH)]
+
+
+@pytest.mark.parametrize("point, switch", GOLDENS)
 def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> None:
     """What is started for a cell changes only on purpose."""
-    [cell] = cells_of_text(tmp_path, "[matrix]\n" + POINTS[point], switches=[switch])
+    [cell] = cells_of_text(tmp_path, "[matrix]\n" + (POINTS | OF_ONE_SWITCH)[point], switches=[switch])
     c = cell.cores
     text = f"# {cell.id}\n# {cell.title}\n# switch on CPUs {c.switch}, control on {c.control}, {c.pollers}\n"
     text += f"n/a: {cell.unsupported}\n" if cell.unsupported else "\n".join(commands.lines(setup_of(cell, "$RUN"))) + "\n"
@@ -106,7 +111,7 @@ def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> No
 
 
 def test_there_is_no_golden_file_too_many() -> None:
-    assert {p.name for p in GOLDEN.iterdir()} == {f"{point}.{d.name}.plan" for point in POINTS for d in SWITCHES}
+    assert {p.name for p in GOLDEN.iterdir()} == {f"{point}.{switch}.plan" for point, switch in GOLDENS}
 
 
 # ---- fairness ------------------------------------------------------------------------------------------------------
@@ -124,26 +129,41 @@ def all_but_the_switch(cell: Cell) -> dict[str, Any]:
     return {key: value for key, value in asdict(cell).items() if key not in ("id", "switch", "unsupported")}
 
 
+def all_but_the_switch_of(setup: Setup) -> tuple[Any, ...]:
+    return setup.peers, setup.network, setup.switch_first, replace(setup.site, prefix="", options={})
+
+
 @pytest.mark.parametrize("cpus", [(0,), (0, 1), tuple(range(16))], ids=lambda c: f"{len(c)} CPUs")
-@pytest.mark.parametrize("source", ["quick", "large", "two-way", "memif", "round trips"])
+@pytest.mark.parametrize("source", ["quick", "large", "every kind", "round trips"])
 def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, ...], tmp_path: Path) -> None:
-    """The law of fairness: guests, generator, cores, frames and search are the same for every switch."""
-    text = {"large": LARGE, "two-way": TWO_WAY, "memif": MEMIF, "round trips": ROUND_TRIPS}.get(source)
+    """The law of fairness: guests, generator, cores, frames and search are the same for every switch. Each is compared
+    with one, and so with every other."""
+    text = {"large": LARGE, "every kind": EVERY_KIND, "round trips": ROUND_TRIPS}.get(source)
     cells = (cells_of_text(tmp_path, text, cpus=cpus, switches=EVERY_SWITCH) if text
              else cells_of(QUICK, cpus=cpus, switches=EVERY_SWITCH))
-    compared = 0
+    compared: set[tuple[str, str]] = set()
     for point, same in by_point(cells).items():
         assert [c.switch.name for c in same] == [s.partition("=")[0] for s in EVERY_SWITCH], point
-        setups = [setup_of(c) for c in same if not c.unsupported]
-        for a, b in itertools.combinations(same, 2):
-            assert all_but_the_switch(a) == all_but_the_switch(b)
-        for a, b in itertools.combinations(setups, 2):
-            compared += 1
-            assert a.peers == b.peers and a.network == b.network
-            assert a.site.sockets == b.site.sockets and a.site.devices == b.site.devices
-            assert a.site.ring_size == b.site.ring_size
-            assert a.site.cores == b.site.cores and a.site.file_prefix == b.site.file_prefix
-    assert compared >= len(by_point(cells)) / 2
+        alike = all_but_the_switch(same[0])
+        assert all(all_but_the_switch(c) == alike for c in same), point
+        able = [c for c in same if not c.unsupported]
+        setups = [all_but_the_switch_of(setup_of(c)) for c in able]
+        assert all(setup == setups[0] for setup in setups), point
+        compared |= {(c.switch.driver, c.port_kind) for c in able}
+    if source == "every kind":
+        assert compared == {(d.name, kind) for d in SWITCHES for kind in d.ports}
+
+
+def test_the_direction_is_installed_alike_for_all(tmp_path: Path) -> None:
+    """What carries one direction carries the other, and both: a golden plan of one is that of all."""
+    alike: dict[tuple[Any, ...], Any] = {}
+    cells = cells_of_text(tmp_path, EVERY_KIND, switches=EVERY_SWITCH)
+    for c in cells:
+        setup = None if c.unsupported else setup_of(c)
+        steps = (setup.network, setup.devices, setup.launch, setup.wire) if setup else c.unsupported
+        key = (c.switch.name, c.port_kind, c.topology.name, c.guest, c.chain_length, c.virtio)
+        assert alike.setdefault(key, steps) == steps, c.id
+    assert 3 * len(alike) == len(cells)
 
 
 def test_no_peer_knows_the_name_or_the_prefix_of_the_switch(tmp_path: Path) -> None:
@@ -222,7 +242,8 @@ def test_planning_touches_nothing_and_gives_the_same_every_time(tmp_path: Path,
 def every_topology() -> list[topology.Topology]:
     return [*(topology.build(name, 0, d) for name in ("p2p", "p2v", "v2v") for d in topology.DIRECTIONS),
             *(topology.build(name, 0, "one-way") for name in topology.ROUND_TRIPS),
-            *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in topology.DIRECTIONS)]
+            *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in topology.DIRECTIONS),
+            *(topology.build("loopback", n, d, k) for n in (1, 3) for k in (2, CHAINS_MAX) for d in topology.DIRECTIONS)]
 
 
 def test_wires_join_every_port_exactly_once() -> None:
@@ -275,6 +296,15 @@ def test_the_chain_is_crossed_in_order_and_backwards_the_other_way() -> None:
     there, back = (way(topo, flow.tx) for flow in topo.flows)
     assert [peer for peer, _ in there] == ["guest1", "guest2", "guest3", GENERATOR]
     assert [peer for peer, _ in back] == ["guest3", "guest2", "guest1", GENERATOR]
+
+
+def test_chains_beside_each_other_share_nothing_but_generator_and_switch() -> None:
+    topo = topology.build("loopback", 3, "one-way", 4)
+    crossed = [way(topo, flow.tx) for flow in topo.flows]
+    assert [flow.tx[1] for flow in topo.flows] == [0, 2, 4, 6] and topo.direction_count == 1
+    assert [peer for hops in crossed for peer, _ in hops[:-1]] == [f"guest{n}" for n in range(1, 13)]
+    both = topology.build("loopback", 3, "two-way", 4)
+    assert [(f.tx[1], f.rx[1]) for f in both.flows[2:4]] == [(2, 3), (3, 2)] and both.direction_count == 2
 
 
 def test_guests_run_what_their_topology_needs() -> None:
