@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""bess: BESS (Berkeley Extensible Software Switch), with a PortInc and a PortOut at both ends of every wire and nothing in
+between. Ports are net_vhost of the DPDK 19.11 inside it. It is asked through its gRPC interface, on a unix socket in the
+run's folder: another BESS on the machine, at its TCP port, is not met.
+
+Its DPDK keeps to the old way with memory: at its start it takes all hugepages of 2 MiB that are free (on a file system
+that it must find mounted) and gives back at once what is too much. So it starts before the peers do, who would find none
+in that instant, and has that file system in a mount namespace of its own: nothing of it is left when it is killed
+meanwhile. On a machine of several NUMA nodes it takes its memory on each.
+"""
+
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import programs
+from harness.errors import CellFailed
+from harness.schema import Field
+from harness.switches import dpdk
+from harness.switches.base import (Await, Check, Command, Driver, File, Output, PortCounters, Site, Spawn, Step,
+                                   build_it_yourself, said_by)
+
+CONTROL = Path(__file__).with_name("bess_control.py").read_text(encoding="utf-8")
+PYTHON = "/usr/bin/python3"
+MEMORY_MIB = 256                # for 32768 buffers of 2.3 KB, and rings
+BUFFERS = 32768                 # a power of two; by default it takes 262144
+BURST_MAX = 32                  # bess::PacketBatch::kMaxBurst
+TYPES = "type.googleapis.com/bess.pb."
+Call = tuple[str, dict[str, Any]]       # name and request, as protobuf writes it in JSON
+
+
+class Bess(Driver):
+    name = "bess"
+    ports = ("vhost-user",)
+    hugepages_mib = MEMORY_MIB
+    options = {"burst": Field(int, BURST_MAX, low=1, high=BURST_MAX)}      # packets that a PortInc takes at a time
+
+    def check(self, prefix: str) -> Check:
+        binary = _binary(prefix)
+        for path in (binary, f"{_messages(prefix)}/service_pb2.py"):
+            if not os.path.exists(path):
+                return Check("", build_it_yourself(self.name, path))
+        version = re.match(r"bessd version (\S+)$", said_by([binary, "--version"]), re.MULTILINE)
+        if not version:
+            return Check("", f"{binary} does not run, or is no BESS: try it with --version")
+        if not importlib.util.find_spec("grpc") or not importlib.util.find_spec("google.protobuf"):
+            return Check(version[1], "Python cannot talk to BESS: apt-get install python3-grpcio python3-protobuf")
+        return Check(version[1], "", (binary,))
+
+    def devices(self, site: Site) -> list[Step]:
+        """The daemon, without ports: see above."""
+        start, pages = site.path("start.sh"), site.path("pages")
+        argv = ("unshare", "--mount", "--", "sh", start, "taskset", "-c", str(site.cores.control), _binary(site.prefix),
+                "-f", "-logtostderr", "-no_crashlog", "-m", str(MEMORY_MIB), "-buffers", str(BUFFERS), "-iova", "va",
+                "-c", str(site.cores.switch[0]), "-i", site.path("bessd.pid"), "-grpc_url", f"unix:{_socket(site)}")
+        return [File(start, _start(pages)), File(_control(site), CONTROL),
+                Spawn("bessd", argv, env=(("RUNTIME_DIRECTORY", site.folder),), ready=_socket(site))]
+
+    def launch(self, site: Site) -> list[Step]:
+        dpdk.refuse_too_many(site)
+        return []
+
+    def wire(self, site: Site) -> list[Step]:
+        steps: list[Step] = []
+        for index, socket in enumerate(site.sockets):
+            # a port is added when its peer's socket is there: DPDK's next try is a second later
+            there = [] if site.makes_sockets else [Await(socket)]
+            steps += [*there, _command(site, [_port(site, index)])]
+        workers: list[Call] = [("AddWorker", {"wid": wid, "core": cpu}) for wid, cpu in enumerate(site.cores.switch)]
+        return [*steps, _command(site, [*workers, *_modules(site), ("ResumeAll", {})])]
+
+    def counters(self, site: Site, output: Output) -> list[PortCounters]:
+        calls: list[Call] = [("GetPortStats", {"name": _name(i)}) for i in range(len(site.topology.ports))]
+        return parse_counters(output(_command(site, calls).argv), [port.name for port in site.topology.ports])
+
+    # cycles(): what it counts of a traffic class (GetTcStats) has all polls in it, those in vain as well (scheduler.h)
+
+
+def _port(site: Site, index: int) -> Call:
+    vdev = programs.vhost(index, site.sockets[index], site.queues, client=not site.makes_sockets)
+    return "CreatePort", {"name": _name(index), "driver": "PMDPort", "num_inc_q": site.queues, "num_out_q": site.queues,
+                          "size_inc_q": site.ring_size, "size_out_q": site.ring_size, "arg": _any("PMDPortArg", vdev=vdev)}
+
+
+def _modules(site: Site) -> list[Call]:
+    """Of all ports, and joined."""
+    calls: list[Call] = []
+    for index in range(len(site.topology.ports)):
+        calls += [("CreateModule", {"name": f"in{index}", "mclass": "PortInc", "arg": _any("PortIncArg", port=_name(index))}),
+                  ("CreateModule", {"name": f"out{index}", "mclass": "PortOut", "arg": _any("PortOutArg", port=_name(index))})]
+        if site.options["burst"] != BURST_MAX:
+            calls.append(("ModuleCommand", {"name": f"in{index}", "cmd": "set_burst",
+                                            "arg": _any("PortIncCommandSetBurstArg", burst=site.options["burst"])}))
+    for a, b in site.topology.wires:
+        calls += [("ConnectModules", {"m1": f"in{rx}", "m2": f"out{tx}"}) for rx, tx in ((a, b), (b, a))]
+    return calls
+
+
+def _any(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"@type": TYPES + kind, **fields}
+
+
+def parse_counters(text: str, ports: Sequence[str]) -> list[PortCounters]:
+    """The answers of GetPortStats to counters, in the order of `ports`. protobuf writes 64-bit numbers as strings."""
+    try:
+        return [PortCounters(name, int(stats["inc"]["packets"]), int(stats["out"]["packets"]),
+                             int(stats["inc"]["dropped"]) + int(stats["out"]["dropped"]))
+                for name, stats in zip(ports, json.loads(text), strict=True)]
+    except (ValueError, KeyError, TypeError):
+        raise CellFailed(f"BESS gave something else than counters of {len(ports)} ports: {text[:80]!r}") from None
+
+
+def _start(pages: str) -> str:
+    """Runs the rest of its command line where only one hugetlbfs is mounted, its own."""
+    return ("# hugepages for BESS, in the mount namespace of this process\nset -e\numount --all --types hugetlbfs\n"
+            f"mkdir {pages}\nmount -t hugetlbfs -o pagesize=2M vswbench {pages}\nexec \"$@\"\n")
+
+
+def _command(site: Site, calls: Sequence[Call]) -> Command:
+    words = [word for name, request in calls for word in (name, json.dumps(request, separators=(",", ":")))]
+    return Command((PYTHON, _control(site), _socket(site), _messages(site.prefix), *words))
+
+
+def _name(index: int) -> str:
+    return f"port{index}"
+
+
+def _binary(prefix: str) -> str:
+    return f"{prefix}/bin/bessd"
+
+
+def _messages(prefix: str) -> str:
+    return f"{prefix}/pybess/builtin_pb"
+
+
+def _socket(site: Site) -> str:
+    return site.path("grpc")
+
+
+def _control(site: Site) -> str:
+    return site.path("control.py")
