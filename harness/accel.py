@@ -15,7 +15,7 @@ from harness import host, qemu
 from harness.bed import Bed
 from harness.errors import CannotRun, CellFailed
 from harness.guest import RunningPeer
-from harness.plan import Image, Peer
+from harness.peers import Image, Peer
 from harness.virtio import Virtio
 
 KVM = Path("/dev/kvm")

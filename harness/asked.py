@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness import bed, host, plan, scenario
+from harness import bed, expand, host, scenario
 from harness.errors import BadInput
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.switches import find
 from harness.switches.base import Driver
 
@@ -34,8 +34,8 @@ class Asked:
             if not 1 <= self.blocks <= scenario.BLOCKS_MAX:
                 raise BadInput(f"--blocks {self.blocks}: allowed is 1 to {scenario.BLOCKS_MAX}")
             scenarios = [replace(s, repeat=replace(s.repeat, blocks=self.blocks)) for s in scenarios]
-        found = _found(the_bed) if plan.asks_for_all(scenarios, self.switches) else None
-        return plan.expand(scenarios, the_bed, cpus_of(the_bed), self.switches, found), the_bed
+        found = _found(the_bed) if expand.asks_for_all(scenarios, self.switches) else None
+        return expand.expand(scenarios, the_bed, cpus_of(the_bed), self.switches, found), the_bed
 
     def sources(self) -> dict[str, str]:
         """The text of every file that is read, by its path as it was typed."""
@@ -52,7 +52,7 @@ def _found(the_bed: bed.Bed) -> list[str]:
     """The switches that this machine has: those of the testbed, and of the others those that check() finds. BadInput if
     there is none."""
     named = [entry.name for entry in the_bed.switches]
-    others = [name for name in plan.comparable() if name not in named]
+    others = [name for name in expand.comparable() if name not in named]
     there = named + [name for name in others if not _driver(name).check("/usr").missing]
     if not there:
         raise BadInput("switch 'all': none is on this machine: `vswbench list` says what each lacks")

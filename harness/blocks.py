@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import anchor as of_anchor
-from harness import plan, scenario
+from harness import expand, scenario
 from harness.bed import Bed
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.scenario import ANCHOR
 
 ANCHOR_TABLE = {
@@ -78,7 +78,7 @@ def anchor_for(cells: Sequence[Cell], bed: Bed, cpus: Sequence[int]) -> Cell | N
     """The anchor of a run of these cells, if it has several blocks and nobody took it out."""
     if not any(cell.repeat.anchor and cell.repeat.blocks > 1 for cell in cells):
         return None
-    [cell] = plan.expand([scenario.from_table("the anchor", ANCHOR_TABLE)], bed, cpus)
+    [cell] = expand.expand([scenario.from_table("the anchor", ANCHOR_TABLE)], bed, cpus)
     return cell
 
 

@@ -20,12 +20,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import calibration, host, plan, programs, testbed
+from harness import calibration, expand, host, plan, programs, testbed
 from harness.bed import Bed
 from harness.cores import assign
 from harness.errors import CannotRun
 from harness.guest import RunningPeer
-from harness.plan import Cell, Image, Peer
+from harness.cell import Cell
+from harness.peers import Image, Peer
 from harness.scenario import MATRIX, Scenario, Search
 from harness.topology import GENERATOR
 from harness.trial import Request, Trial
@@ -148,7 +149,7 @@ def _cells(work: _Work) -> list[Cell]:
     matrix |= {"topology": ("p2p",), "direction": ("one-way", "two-way"), "port_kind": (work.kind,)}
     search = Search("rplus", work.effort.trials, work.effort.max_s, 0, (), 1, work.effort.paced_s)
     driver = DRIVERS[work.kind]
-    return plan.expand([Scenario("calibrate", "calibrate", matrix, search)], work.bed, work.cpus,
+    return expand.expand([Scenario("calibrate", "calibrate", matrix, search)], work.bed, work.cpus,
                        [f"{driver}={driver}@{work.build}"])
 
 

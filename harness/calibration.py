@@ -15,7 +15,7 @@ from typing import Any
 from harness import host
 from harness.bed import Bed
 from harness.cores import assign
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.search import Result
 from harness.topology import GENERATOR, ceiling_direction
 

@@ -18,7 +18,7 @@ from harness.asked import Asked
 from harness.bench import command as bench
 from harness.compare import command as compare
 from harness.errors import BadInput, CannotRun, CellFailed
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.progress import Progress
 from harness.switches import SWITCHES, options
 from harness.switches.base import Driver

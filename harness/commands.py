@@ -5,7 +5,9 @@ import shlex
 
 from harness import plan, qemu
 from harness.bed import Bed
-from harness.plan import Cell, Image, Setup
+from harness.cell import Cell
+from harness.peers import Image
+from harness.plan import Setup
 from harness.switches.base import Await, File, Namespace, Spawn, Step
 
 RUN_FOLDER = "$RUN"         # stands for the run's own folder

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness import ownimage, qemu, qmp
 from harness.channel import Channel
 from harness.errors import CellFailed
-from harness.plan import Peer
+from harness.peers import Peer
 from harness.proc import LAST_WORDS, Process, wait_until
 
 PROGRAM_READY_S = 30.0

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.results import Results, Value, summarised
 from harness.search import Result
 from harness.search.base import UNSTABLE_RATIO

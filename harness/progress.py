@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.trial import Request
 
 Say = Callable[[str], None]

@@ -18,7 +18,7 @@ from harness.blocks import Turn
 from harness.errors import CannotRun
 from harness.hops import Hop
 from harness.ledger import Place
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.results import SCHEMA_VERSION
 from harness.search import Result, headline
 from harness.switches.base import PortCounters

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import host
 from harness.errors import BadInput
-from harness.plan import Cell
+from harness.cell import Cell
 
 FOLDER = "replayed"         # of a results folder
 

@@ -22,12 +22,13 @@ from harness.calibration import Calibration
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
 from harness.outcome import Outcome, flagged, over_blocks, recorded
-from harness.plan import Cell, Image
+from harness.cell import Cell
+from harness.peers import Image
 from harness.record import SCHEMA_VERSION, Record
 from harness.scenario import fingerprint
 from harness.search import Result
-from harness.switches import find, options
-from harness.switches.base import Check, Driver
+from harness.switches import options
+from harness.switches.base import Check
 from harness.testbed import up as real_up
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,18 +53,10 @@ def check_switches(cells: Sequence[Cell]) -> dict[str, Check]:
     entries = {cell.switch.name: cell.switch for cell in cells if not cell.unsupported}
     checks = {}
     for name, entry in entries.items():
-        driver = find(entry.driver)
-        assert driver
-        check = driver.check(entry.prefix)
+        check = plan.driver_of(entry).check(entry.prefix)
         with_options = f"{check.version} {options.said(entry.options)}" if entry.options else check.version
         checks[name] = replace(check, version=with_options)
     return checks
-
-
-def _driver(cell: Cell) -> Driver:
-    driver = find(cell.switch.driver)
-    assert driver
-    return driver
 
 
 def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed) -> list[str]:
@@ -72,7 +65,7 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     cells = [cell for cell in cells if not cell.unsupported]
     where = image()
     needed = [f"{where.build}/{role}" for role in ("pktgen", "meter", "vnf")]
-    needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in _driver(cell).built)
+    needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in plan.driver_of(cell.switch).built)
     if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
         needed.append(f"{where.build}/{kernelnf.PROGRAM}")
     if any(cell.guest == "qemu" for cell in cells):

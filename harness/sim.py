@@ -13,7 +13,8 @@ from typing import Any
 
 from harness import trial
 from harness.ledger import Place
-from harness.plan import Cell, Setup
+from harness.cell import Cell
+from harness.plan import Setup
 from harness.switches.base import PortCounters
 from harness.trial import Direction, Request, Trial
 

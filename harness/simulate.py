@@ -17,10 +17,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import bed, host, plan, scenario, search, terminal
+from harness import bed, expand, host, scenario, search, terminal
 from harness.compare import verdict
 from harness.errors import BadInput
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.search import Result, Search
 from harness.sim import Model, SimulatedSwitch
 from harness.trial import Request, Trial
@@ -181,7 +181,7 @@ def main(arguments: argparse.Namespace) -> int:
     if bool(a.stall_ms) != (a.stall_every_s is not None):
         raise BadInput("--stall-ms and --stall-every-s belong together: give both or none")
     scenarios = [s for file in a.files for s in scenario.load(file)]
-    cells = plan.expand(scenarios, bed.load(None), host.cpus(), a.switch)
+    cells = expand.expand(scenarios, bed.load(None), host.cpus(), a.switch)
     model = Model(a.capacity_pps, *a.loss_every, a.noise, a.stall_ms / 1e3, a.stall_every_s or 0.0, a.generator_pps,
                   a.seed)
     if a.compare is not None:

@@ -18,7 +18,7 @@ from harness.bed import SwitchEntry
 from harness.compare import show, sides, verdict
 from harness.compare.sides import Side
 from harness.errors import BadInput
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.record import cell_columns
 from harness.results import Results, Value
 from harness.sim import Model

@@ -20,7 +20,8 @@ from harness.channel import Channel, together
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
 from harness.observe import Observer
-from harness.plan import Cell, Setup
+from harness.cell import Cell
+from harness.plan import Setup
 from harness.proc import Process, run_command, wait_until
 from harness.switches import find
 from harness.switches.base import Await, Command, Driver, File, Namespace, PortCounters, Spawn, Step

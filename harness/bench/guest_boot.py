@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from harness import accel, bed, plan, programs, run, scenario
+from harness import accel, bed, expand, plan, programs, run, scenario
 from harness.bench import lab
 from harness.bench.lab import Lab
 from harness.bench.rows import Row, at_most, row
+from harness.cell import Cell
 from harness.guest import RunningPeer
 from harness.nics import VhostUser
-from harness.plan import Peer
+from harness.peers import Peer
 from harness.proc import Process
 
 NUMBER = 3
@@ -43,9 +44,9 @@ def measure(the_lab: Lab) -> list[Row]:
                 note=f"and {the_bed.guest_memory_mib} MiB of hugepages")]
 
 
-def _cell(the_bed: bed.Bed, count: int, cpus: tuple[int, ...]) -> plan.Cell:
+def _cell(the_bed: bed.Bed, count: int, cpus: tuple[int, ...]) -> Cell:
     table = {"name": "boot", "matrix": {"topology": "loopback", "guest": "qemu", "chain_length": count}}
-    [cell] = plan.expand([scenario.from_table("bench guests", table)], the_bed, cpus, ["testpmd"])
+    [cell] = expand.expand([scenario.from_table("bench guests", table)], the_bed, cpus, ["testpmd"])
     return cell
 
 

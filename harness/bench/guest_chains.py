@@ -6,7 +6,7 @@ guest may be lost.
 
 from contextlib import ExitStack
 
-from harness import accel, bed, host, plan, run, scenario, testbed
+from harness import accel, bed, expand, host, plan, run, scenario, testbed
 from harness.bench.lab import Lab
 from harness.bench.rows import Row, at_least, at_most, failed, row
 from harness.errors import CellFailed
@@ -37,7 +37,7 @@ def _chain(the_lab: Lab, guest: str, length: int, what: str) -> list[Row]:
     the_bed = bed.load(None)
     how = accel.decide(the_bed, run.image(), the_lab.folder, the_lab.logs, the_lab.say) if guest == "qemu" else "tcg"
     table = {"name": "chain", "matrix": {"topology": "loopback", "guest": guest, "chain_length": length}}
-    [cell] = plan.expand([scenario.from_table("bench guests", table)], the_bed, the_lab.cpus, [SWITCH])
+    [cell] = expand.expand([scenario.from_table("bench guests", table)], the_bed, the_lab.cpus, [SWITCH])
     folder, logs = the_lab.folder / the_lab.next_name(guest), the_lab.logs / cell.id
     logs.mkdir()
     folder.mkdir()

@@ -14,7 +14,7 @@ from harness.bench.lab import DISTURBED_RATIO, Lab
 from harness.bench.rows import Row
 from harness.errors import BadInput, CannotRun, CellFailed, Unsupported
 from harness.interrupts import Interrupted, Interrupts
-from harness.plan import PAGE_MIB
+from harness.peers import PAGE_MIB
 
 ROUNDS = 5
 PROGRAMS = ("pktgen", "meter", "bare", "vnf")

@@ -16,7 +16,8 @@ from harness.bench.lab import Lab
 from harness.bench.rows import Row, absent, at_least, ratio, row
 from harness.cores import assign
 from harness.errors import Unsupported
-from harness.plan import Cell, Image
+from harness.cell import Cell
+from harness.peers import Image
 from harness.scenario import Search
 from harness.switches import find
 from harness.testbed import Testbed

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import bed, plan, scenario
-from harness.plan import Cell, Image, Setup
+from harness import bed, expand, plan, scenario
+from harness.cell import Cell
+from harness.peers import Image
+from harness.plan import Setup
 from harness.trial import Direction, Request, Trial, make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +53,7 @@ def executable(path: Path, text: str) -> Path:
 
 def cells_of(*files: Path, cpus: Sequence[int] = CPUS, switches: Sequence[str] = (), testbed: Path | None = None,
              ) -> list[Cell]:
-    return plan.expand([s for f in files for s in scenario.load(f)], bed.load(testbed), cpus, switches)
+    return expand.expand([s for f in files for s in scenario.load(f)], bed.load(testbed), cpus, switches)
 
 
 def cells_of_text(folder: Path, text: str, **more: Any) -> list[Cell]:

@@ -15,7 +15,7 @@ import pytest
 
 from harness import bisect, bundle, cli, figures, results, run
 from harness.errors import BadInput
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.sim import SimulatedTestbed, simulated_up
 from harness.tests.support import executable, seeded, write
 

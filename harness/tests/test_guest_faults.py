@@ -17,7 +17,7 @@ import pytest
 from harness import bed, guest, ownimage, plan, testbed
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
-from harness.plan import Peer
+from harness.peers import Peer
 from harness.proc import Process
 from harness.tests.support import IMAGE, cells_of_text, eventually, executable, is_running, words_missing, write
 

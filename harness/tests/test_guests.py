@@ -19,7 +19,7 @@ import pytest
 
 from harness import ownimage, qemu, qmp
 from harness.errors import BadInput, CellFailed
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.tests.support import cells_of_text, seeded, setup_of, words_missing
 
 KEYS = {"queues": [1, 2, 8], "rings": ["split", "packed"], "mergeable": [True, False], "ring_size": [256, 1024],

@@ -12,7 +12,7 @@ import pytest
 from scapy.all import IP, Ether, PcapNgReader, raw
 
 from harness import bed, host, kernelnf, plan, programs, qemu, run
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.tests.support import IMAGE, cells_of_text, seeded, setup_of, vswbench, write
 from harness.tests.test_ports import needs_devices
 from harness.topology import GENERATOR

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import asked, hops, kernelnf, nfs, plan, scenario
+from harness import asked, hops, kernelnf, nfs, scenario
 from harness.asked import Asked
+from harness.cell import Cell
 from harness.errors import BadInput
 from harness.record import NFS, Record
 from harness.tests.support import cells_of_text, direction, made, seeded, setup_of, write
@@ -17,7 +18,7 @@ from harness.tests.support import cells_of_text, direction, made, seeded, setup_
 LOOPBACK = '[matrix]\ntopology = "loopback"\nguest = "process"\nswitch = "testpmd"\n'
 
 
-def vnfs(cell: plan.Cell) -> list[str]:
+def vnfs(cell: Cell) -> list[str]:
     """What each guest's vnf is told to be."""
     return [peer.argv[peer.argv.index("--nf") + 1] for peer in setup_of(cell).peers if peer.role == "vnf"]
 

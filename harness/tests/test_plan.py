@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from harness import bed, cli, commands, plan, scenario, topology
+from harness import bed, cli, commands, expand, scenario, topology
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.switches import SWITCHES
 from harness.switches.base import Await, Command, File, Namespace, Spawn
 from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of
@@ -199,7 +199,7 @@ def test_planning_touches_nothing_and_gives_the_same_every_time(tmp_path: Path,
     the_bed = bed.load(None)
 
     def all_of_it() -> tuple[list[Cell], list[str]]:
-        cells = plan.expand(scenarios, the_bed, (0, 1, 2), EVERY_SWITCH)
+        cells = expand.expand(scenarios, the_bed, (0, 1, 2), EVERY_SWITCH)
         return cells, [commands.lines(setup_of(c)) for c in cells if not c.unsupported]
     all_of_it()         # whatever is imported late
     with no_effects(monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 
 from harness import record
 from harness.cost import COLUMNS, Seen, cost
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.record import Record, Table
 from harness.search import Result
 from harness.switches.base import PortCounters

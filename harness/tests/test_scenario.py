@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import bed, cli, host, plan, scenario
+from harness import bed, cli, expand, host, plan, scenario
 from harness.errors import BadInput
+from harness.peers import Image
 from harness.switches import SWITCHES
 from harness.tests.support import CPUS, NULL_CELL, QUICK, ROOT, cells_of, cells_of_text, vswbench, words_missing, write
 from harness.topology import TOPOLOGIES
@@ -46,7 +47,7 @@ def test_every_shipped_file_plans_for_every_switch(path: Path, driver: object) -
     assert cells and {c.switch.driver for c in cells} == {driver.name}
     for cell in cells:
         if not cell.unsupported:
-            assert plan.setup(cell, bed.load(None), plan.Image("b", "k", "i"), "/r", "/l", "tcg").peers
+            assert plan.setup(cell, bed.load(None), Image("b", "k", "i"), "/r", "/l", "tcg").peers
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
@@ -67,7 +68,7 @@ def test_every_shipped_file_opens_with_its_licence_and_its_purpose(path: Path) -
 
 def test_every_shipped_testbed_plans_the_quick_suite() -> None:
     for path in TESTBEDS:
-        assert plan.expand(scenario.load(QUICK), bed.load(path), bed.load(path).cpus or CPUS)
+        assert expand.expand(scenario.load(QUICK), bed.load(path), bed.load(path).cpus or CPUS)
 
 
 def test_the_quick_suite_is_what_the_issue_lists() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from harness import cli, genome, scenario, search, traffic
 from harness.errors import BadInput
-from harness.plan import Cell
+from harness.cell import Cell
 from harness.tests.support import cells_of_text, direction, made, seeded, setup_of, words_missing, write
 from harness.traffic import PLAIN, Traffic, stream
 
