@@ -2,6 +2,7 @@
 """All switches there are. A new one: one file here, one word in the tuple."""
 
 from harness.switches.base import Driver
+from harness.switches.bess import Bess
 from harness.switches.fastclick import FastClick
 from harness.switches.linux_bridge import LinuxBridge
 from harness.switches.macvtap import Macvtap
@@ -15,7 +16,7 @@ from harness.switches.vnf_io import VnfIo
 from harness.switches.xdp import Xdp
 
 SWITCHES: tuple[Driver, ...] = (OvsDpdk(), OvsUserspace(), OvsKernel(), LinuxBridge(), Macvtap(), Xdp(),
-                               Testpmd(), FastClick(), Snabb(), Null())
+                               Testpmd(), Bess(), FastClick(), Snabb(), Null())
 OURS: tuple[Driver, ...] = (VnfIo(),)       # not to compare with: what the tester calibrates itself with
 
 EVERY = "all"       # stands for every switch that is found on the machine

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""bess: BESS (Berkeley Extensible Software Switch), with a PortInc and a PortOut at both ends of every wire and nothing in
-between. Ports are net_vhost of the DPDK 19.11 inside it. It is asked through its gRPC interface, on a unix socket in the
-run's folder: another BESS on the machine, at its TCP port, is not met.
+"""bess: BESS (Berkeley Extensible Software Switch), with a PortInc and a PortOut at both ends of every wire and nothing
+in between. Ports are virtual devices of the DPDK inside it, which is 19.11. It is asked through its gRPC interface, on
+a unix socket in the run's folder: another BESS on the machine, at its TCP port, is not met.
 
 Its DPDK keeps to the old way with memory: at its start it takes all hugepages of 2 MiB that are free (on a file system
-that it must find mounted) and gives back at once what is too much. So it starts before the peers do, who would find none
-in that instant, and has that file system in a mount namespace of its own: nothing of it is left when it is killed
+that it must find mounted) and gives back at once what is too much. So it starts before the peers do, who would find
+none in that instant, and has that file system in a mount namespace of its own: nothing of it is left when it is killed
 meanwhile. On a machine of several NUMA nodes it takes its memory on each.
 """
 
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import programs
 from harness.errors import CellFailed
 from harness.schema import Field
 from harness.switches import dpdk
@@ -29,13 +28,14 @@ PYTHON = "/usr/bin/python3"
 MEMORY_MIB = 256                # for 32768 buffers of 2.3 KB, and rings
 BUFFERS = 32768                 # a power of two; by default it takes 262144
 BURST_MAX = 32                  # bess::PacketBatch::kMaxBurst
+STATS = "stats"                 # the file of calls that counters() makes
 TYPES = "type.googleapis.com/bess.pb."
 Call = tuple[str, dict[str, Any]]       # name and request, as protobuf writes it in JSON
 
 
 class Bess(Driver):
     name = "bess"
-    ports = ("vhost-user",)
+    ports = ("vhost-user", "af_packet")
     hugepages_mib = MEMORY_MIB
     options = {"burst": Field(int, BURST_MAX, low=1, high=BURST_MAX)}      # packets that a PortInc takes at a time
 
@@ -58,7 +58,7 @@ class Bess(Driver):
                 "-f", "-logtostderr", "-no_crashlog", "-m", str(MEMORY_MIB), "-buffers", str(BUFFERS), "-iova", "va",
                 "-c", str(site.cores.switch[0]), "-i", site.path("bessd.pid"), "-grpc_url", f"unix:{_socket(site)}")
         return [File(start, _start(pages)), File(_control(site), CONTROL),
-                Spawn("bessd", argv, env=(("RUNTIME_DIRECTORY", site.folder),), ready=_socket(site))]
+                Spawn("bessd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),), ready=_socket(site))]
 
     def launch(self, site: Site) -> list[Step]:
         dpdk.refuse_too_many(site)
@@ -66,38 +66,43 @@ class Bess(Driver):
 
     def wire(self, site: Site) -> list[Step]:
         steps: list[Step] = []
-        for index, socket in enumerate(site.sockets):
+        for index in range(len(site.topology.ports)):
             # a port is added when its peer's socket is there: DPDK's next try is a second later
-            there = [] if site.makes_sockets else [Await(socket)]
-            steps += [*there, _command(site, [_port(site, index)])]
+            there = [] if site.makes_sockets else [Await(socket) for socket in site.sockets[index:index + 1]]
+            steps += [*there, *_asked(site, _name(index), [_port(site, index)])]
         workers: list[Call] = [("AddWorker", {"wid": wid, "core": cpu}) for wid, cpu in enumerate(site.cores.switch)]
-        return [*steps, _command(site, [*workers, *_modules(site), ("ResumeAll", {})])]
+        stats: list[Call] = [("GetPortStats", {"name": _name(i)}) for i in range(len(site.topology.ports))]
+        return [*steps, *_asked(site, "graph", [*workers, *_modules(site), ("ResumeAll", {})]),
+                _calls(site, STATS, stats)]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
-        calls: list[Call] = [("GetPortStats", {"name": _name(i)}) for i in range(len(site.topology.ports))]
-        return parse_counters(output(_command(site, calls).argv), [port.name for port in site.topology.ports])
+        return parse_counters(output(_command(site, STATS).argv), [port.name for port in site.topology.ports])
 
     # cycles(): what it counts of a traffic class (GetTcStats) has all polls in it, those in vain as well (scheduler.h)
 
 
 def _port(site: Site, index: int) -> Call:
-    vdev = programs.vhost(index, site.sockets[index], site.queues, client=not site.makes_sockets)
-    return "CreatePort", {"name": _name(index), "driver": "PMDPort", "num_inc_q": site.queues, "num_out_q": site.queues,
-                          "size_inc_q": site.ring_size, "size_out_q": site.ring_size, "arg": _any("PMDPortArg", vdev=vdev)}
+    arg = _any("PMDPortArg", vdev=dpdk.vdevs(site)[index])
+    return "CreatePort", {"name": _name(index), "driver": "PMDPort", "arg": arg,
+                          "num_inc_q": site.queues, "num_out_q": site.queues,
+                          "size_inc_q": site.ring_size, "size_out_q": site.ring_size}
 
 
 def _modules(site: Site) -> list[Call]:
     """Of all ports, and joined."""
     calls: list[Call] = []
     for index in range(len(site.topology.ports)):
-        calls += [("CreateModule", {"name": f"in{index}", "mclass": "PortInc", "arg": _any("PortIncArg", port=_name(index))}),
-                  ("CreateModule", {"name": f"out{index}", "mclass": "PortOut", "arg": _any("PortOutArg", port=_name(index))})]
+        calls += [_module(f"in{index}", "PortInc", index), _module(f"out{index}", "PortOut", index)]
         if site.options["burst"] != BURST_MAX:
-            calls.append(("ModuleCommand", {"name": f"in{index}", "cmd": "set_burst",
-                                            "arg": _any("PortIncCommandSetBurstArg", burst=site.options["burst"])}))
+            burst = _any("PortIncCommandSetBurstArg", burst=site.options["burst"])
+            calls.append(("ModuleCommand", {"name": f"in{index}", "cmd": "set_burst", "arg": burst}))
     for a, b in site.topology.wires:
         calls += [("ConnectModules", {"m1": f"in{rx}", "m2": f"out{tx}"}) for rx, tx in ((a, b), (b, a))]
     return calls
+
+
+def _module(name: str, kind: str, index: int) -> Call:
+    return "CreateModule", {"name": name, "mclass": kind, "arg": _any(f"{kind}Arg", port=_name(index))}
 
 
 def _any(kind: str, **fields: Any) -> dict[str, Any]:
@@ -120,9 +125,16 @@ def _start(pages: str) -> str:
             f"mkdir {pages}\nmount -t hugetlbfs -o pagesize=2M vswbench {pages}\nexec \"$@\"\n")
 
 
-def _command(site: Site, calls: Sequence[Call]) -> Command:
-    words = [word for name, request in calls for word in (name, json.dumps(request, separators=(",", ":")))]
-    return Command((PYTHON, _control(site), _socket(site), _messages(site.prefix), *words))
+def _asked(site: Site, name: str, calls: Sequence[Call]) -> list[Step]:
+    return [_calls(site, name, calls), _command(site, name)]
+
+
+def _calls(site: Site, name: str, calls: Sequence[Call]) -> File:
+    return File(site.path(f"{name}.calls"), "".join(f"{call} {json.dumps(request)}\n" for call, request in calls))
+
+
+def _command(site: Site, name: str) -> Command:
+    return Command((PYTHON, _control(site), _socket(site), _messages(site.prefix), site.path(f"{name}.calls")))
 
 
 def _name(index: int) -> str:
