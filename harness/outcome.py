@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What became of a cell: in one block, or over all of them. Pure."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.cell import Cell
 from harness.results import Results, Value, summarised
 from harness.search import Result
-from harness.search.base import UNSTABLE_RATIO
 from harness.search.base import flagged as with_flag
+from harness.search.base import varies
 
 
 @dataclass(frozen=True)
@@ -36,24 +35,26 @@ def over_blocks(cell: Cell, outcomes: Sequence[Outcome]) -> Outcome:
     values: dict[str, list[Value]] = {}
     for outcome in measured:
         for r in outcome.results:
-            values.setdefault(r.metric, []).append(
-                Value(r.metric, None, r.value, r.ci_low, r.ci_high, r.unit, r.n, r.status, tuple(r.flags)))
+            values.setdefault(r.metric, []).append(value_of(r))
     lost = [o for o in outcomes if o not in measured]
     flags = ("blocks_missing",) if lost else ()
-    goals = {r.metric: r.goal for o in reversed(measured) for r in o.results}
-    results = [replace(_result(summarised(of_metric), (*flags, *_unsteady(of_metric))), goal=goals[m])
-               for m, of_metric in values.items()]
+    results = [_result(summarised(of_metric), (*flags, *_unsteady(of_metric))) for of_metric in values.values()]
     status = "ok" if all(r.status == "ok" for r in results) else "invalid"
     reason = f"{len(lost)} of {len(outcomes)} blocks failed; the first: {lost[0].reason}" if lost else ""
     return Outcome(cell, status, reason, results, tuple(dict.fromkeys(f for r in results for f in r.flags)), ends_run,
                    sum(o.traffic_s for o in outcomes), sum(o.wall_s for o in outcomes))
 
 
+def value_of(result: Result, block: int | None = None) -> Value:
+    """The result as results.csv has it."""
+    return Value(result.metric, block, result.value, result.ci_low, result.ci_high, result.unit, result.n,
+                 result.status, tuple(result.flags), goal=result.goal)
+
+
 def _unsteady(values: Sequence[Value]) -> tuple[str, ...]:
     """`unstable` for a rate that varied over the blocks more than it does on a steady machine (methodology D.3)."""
     rates = [v.value for v in values if v.unit == "pps" and v.status == "ok" and v.value]
-    varies = len(rates) > 2 and statistics.stdev(rates) > UNSTABLE_RATIO * statistics.mean(rates)
-    return ("unstable",) if varies else ()
+    return ("unstable",) if varies(rates) else ()
 
 
 def flagged(outcome: Outcome, flag: str) -> Outcome:
@@ -64,7 +65,7 @@ def flagged(outcome: Outcome, flag: str) -> Outcome:
 
 def _result(value: Value, flags: Sequence[str]) -> Result:
     return Result(value.metric, value.value, value.unit, value.n, value.ci_low, value.ci_high,
-                  tuple(dict.fromkeys((*value.flags, *flags))), value.status)
+                  tuple(dict.fromkeys((*value.flags, *flags))), value.status, value.goal)
 
 
 def recorded(cells: Mapping[str, Cell], values: Results, done: frozenset[tuple[str, int]]

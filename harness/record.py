@@ -15,10 +15,10 @@ from typing import Any
 
 from harness import cost, nfs
 from harness.blocks import Turn
+from harness.cell import Cell
 from harness.errors import CannotRun
 from harness.hops import Hop
 from harness.ledger import Place
-from harness.cell import Cell
 from harness.results import SCHEMA_VERSION
 from harness.search import Result, headline
 from harness.switches.base import PortCounters

@@ -238,11 +238,13 @@ def summarised(values: Sequence[Value]) -> Value:
     first = values[0]
     if not good:
         bad = next((v for v in values if v.status != "ok"), first)
-        return Value(first.metric, None, None, None, None, first.unit, 0, bad.status, flags, bad.reason)
+        return Value(first.metric, None, None, None, None, first.unit, 0, bad.status, flags, bad.reason,
+                     first.goal)
     low, high = median_interval(good) if len(good) > 1 else (None, None)
     lost = [v for v in values if v.status != "ok"]
     reason = f"{len(lost)} of {len(values)} blocks have no value: {lost[0].reason}" if lost else ""
-    return Value(first.metric, None, statistics.median(good), low, high, first.unit, len(good), "ok", flags, reason)
+    return Value(first.metric, None, statistics.median(good), low, high, first.unit, len(good), "ok", flags, reason,
+                 first.goal)
 
 
 def median_interval(values: Sequence[float], alpha: float = 0.05) -> tuple[float, float]:

@@ -19,10 +19,10 @@ from harness import (accel, anchor, bed, blocks, calibration, commands, environm
                      progress, replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
+from harness.cell import Cell
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
 from harness.outcome import Outcome, flagged, over_blocks, recorded
-from harness.cell import Cell
 from harness.peers import Image
 from harness.record import SCHEMA_VERSION, Record
 from harness.scenario import fingerprint
@@ -81,8 +81,9 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
     if any(cell.port_kind in ports.ON_DEVICES for cell in cells):
         lines += _missing_for_devices()
-    pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
-    gigantic = max((_setup(cell, the_bed).gigantic_pages for cell in cells), default=0)
+    setups = [commands.setup_of(cell, the_bed, where) for cell in cells]
+    pages = max((setup.hugepages for setup in setups), default=0)
+    gigantic = max((setup.gigantic_pages for setup in setups), default=0)
     if gigantic > (there := host.gigantic_pages_free()):
         lines.append(f"{there} of {gigantic} hugepages of 1 GiB that guests take ([guest] hugepages = \"1G\") are free: "
                      f"boot with the kernel options hugepagesz=1G hugepages={gigantic}")
@@ -101,15 +102,6 @@ def _missing_for_devices() -> list[str]:
         lines.append("network devices are needed, which only root can make: run as root, or the null switch "
                      "(scenarios/null.toml)")
     return lines
-
-
-def _hugepages(cell: Cell, the_bed: bed.Bed) -> int:
-    return _setup(cell, the_bed).hugepages
-
-
-def _setup(cell: Cell, the_bed: bed.Bed) -> plan.Setup:
-    """With folders that do not matter."""
-    return plan.setup(cell, the_bed, image(), "/", "/", "tcg")
 
 
 def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],
@@ -147,7 +139,9 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                          for name, known in summary["versions"]["switches"].items()}
         interrupts = Interrupts()
         stack.callback(interrupts.restore)
-        pages = 0 if simulated else max((_hugepages(c, the_bed) for c in every if not c.unsupported), default=0)
+        where = image()
+        setups = {c.id: commands.setup_of(c, the_bed, where) for c in every if not c.unsupported}
+        pages = 0 if simulated else max((setup.hugepages for setup in setups.values()), default=0)
         stack.enter_context(host.enough_hugepages(pages, folder, say))
         found, why = (None, "a simulation has none") if simulated else _calibration(record, the_bed, say)
         for cell, seconds in [(c, s) for c in every for s in old.took_s.get(c.id, ())] if old else ():
@@ -155,8 +149,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         job = _Job(cells, watch, blocks.schedule(cells, watch), the_bed, record, folder, checks, say, interrupts, up,
                    found, **_finished(old, every))
         summary |= {"environment": environment.of(BUILD, the_bed) if not simulated else {},
-                    "plan": {c.id: commands.lines(commands.setup_of(c, the_bed, image()))
-                             for c in every if not c.unsupported},
+                    "plan": {cell_id: commands.lines(setup) for cell_id, setup in setups.items()},
                     "order": [[t.block, t.cell.id] for t in job.turns],
                     "calibration": {"file": calibration.FILE, "date": found.date} if found else {"none": why}}
         if go_on:
@@ -168,7 +161,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         outcomes: list[Outcome] = []
         try:
             if not simulated and any(cell.guest == "qemu" and not cell.unsupported for cell in cells):
-                job.accel = accel.decide(the_bed, image(), folder, record.logs, say)
+                job.accel = accel.decide(the_bed, where, folder, record.logs, say)
             job.all_turns(outcomes)
         finally:
             ended = datetime.now(timezone.utc)

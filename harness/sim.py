@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import trial
-from harness.ledger import Place
 from harness.cell import Cell
+from harness.ledger import Place
 from harness.plan import Setup
 from harness.switches.base import PortCounters
 from harness.trial import Direction, Request, Trial

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import bed, expand, host, scenario, search, terminal
+from harness.cell import Cell
 from harness.compare import verdict
 from harness.errors import BadInput
-from harness.cell import Cell
 from harness.search import Result, Search
 from harness.sim import Model, SimulatedSwitch
 from harness.trial import Request, Trial

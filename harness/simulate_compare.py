@@ -15,12 +15,13 @@ from typing import Any
 
 from harness import results, scenario, simulate, terminal
 from harness.bed import SwitchEntry
+from harness.cell import Cell
 from harness.compare import show, sides, verdict
 from harness.compare.sides import Side
 from harness.errors import BadInput
-from harness.cell import Cell
+from harness.outcome import value_of
 from harness.record import cell_columns
-from harness.results import Results, Value
+from harness.results import Results
 from harness.sim import Model
 from harness.simulate import Simulated
 
@@ -88,8 +89,7 @@ def _keep(run_of: Results, cell: Cell, block: int, done: Simulated) -> None:
     columns = {**cell_columns(cell, "simulated", ""), "scenario": cell.scenario}
     run_of.cells[cell.id] = {key: "" if value is None else str(value) for key, value in columns.items()
                              if key in results.CELL_COLUMNS}
-    run_of.take(cell.id, block, [Value(r.metric, block, r.value, r.ci_low, r.ci_high, r.unit, r.n, r.status, r.flags,
-                                       goal=r.goal) for r in done.results])
+    run_of.take(cell.id, block, [value_of(r, block) for r in done.results])
 
 
 def _as_json(compared: Compared, model: Model, given: argparse.Namespace, rows: Sequence[Mapping[str, Any]],

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import hops, host, kernelnf, ledger, programs, traffic, trial
+from harness.cell import Cell
 from harness.channel import Channel, together
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
 from harness.observe import Observer
-from harness.cell import Cell
 from harness.plan import Setup
 from harness.proc import Process, run_command, wait_until
 from harness.switches import find

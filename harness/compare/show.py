@@ -15,9 +15,8 @@ from harness.cellname import cell_name
 from harness.compare.sides import KEY, Side
 from harness.compare.verdict import EQUIVALENT, FASTER, INCONCLUSIVE, MORE_MAX, SLOWER, Row
 
-COLUMNS = ("cell", "metric", "better", *KEY, "run_a", "switch_a", "run_b", "switch_b", "n_a", "n_b", "median_a",
-           "median_b",
-           "ratio", "ci_low", "ci_high", "conf", "method", "p_raw", "p_adjusted", "p_within_raw", "p_within_adjusted",
+COLUMNS = ("cell", "metric", "goal", "better", *KEY, "run_a", "switch_a", "run_b", "switch_b", "n_a", "n_b",
+           "median_a", "median_b", "ratio", "ci_low", "ci_high", "conf", "method", "p_raw", "p_adjusted", "p_within_raw", "p_within_adjusted",
            "margin", "drift_low", "drift_high", "median_ratio", "median_ratio_low", "median_ratio_high", "cv_a",
            "cv_b", "verdict", "more_blocks",
            "reason", "flags")
@@ -26,11 +25,17 @@ STYLES = {FASTER: "green", SLOWER: "bold red", EQUIVALENT: "", INCONCLUSIVE: "ye
 
 def record(row: Row, a: Side, b: Side) -> dict[str, Any]:
     """A row of the CSV file and of JSON; None where there is no number."""
-    own = {"cell": row.pair.cell, "metric": row.pair.metric, "conf": 0.95,
+    own = {"cell": row.pair.cell, "metric": row.pair.metric, "goal": _goal(row), "conf": 0.95,
            "run_a": a.run.name, "run_b": b.run.name, "switch_a": a.switch or "", "switch_b": b.switch or "",
            "drift_low": math.exp(row.pair.drift[0]), "drift_high": math.exp(row.pair.drift[1]),
            "flags": ";".join(row.flags), **{column: row.pair.columns.get(column, "") for column in KEY}}
     return {column: own[column] if column in own else getattr(row, column) for column in COLUMNS}
+
+
+def _goal(row: Row) -> str:
+    """What was searched for, where both sides searched for the same."""
+    goals = {value.goal for values in (row.pair.a, row.pair.b) for value in values.values()}
+    return goals.pop() if len(goals) == 1 else ""
 
 
 def to_csv(records: Sequence[Mapping[str, Any]]) -> str:

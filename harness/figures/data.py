@@ -279,7 +279,7 @@ class Data:
         """The loss ratio that a search of this metric aimed at, from the column `goal` ("loss_ratio=0.005;..."); None
         where rows do not say or differ."""
         found = {goal for row in self.results if row["metric"] == metric and row["status"] == "ok"
-                 and (goal := _loss_ratio(row.get("goal"))) is not None}
+                 and (goal := loss_ratio_of(row.get("goal"))) is not None}
         return found.pop() if len(found) == 1 else None
 
 
@@ -288,6 +288,7 @@ def _cell(row: Row) -> Place:
     return place(row)._replace(accel="")
 
 
-def _loss_ratio(goal: str) -> float | None:
+def loss_ratio_of(goal: str) -> float | None:
+    """The loss ratio that a search aimed at, of a column `goal`; None where it says none."""
     pairs = (part.partition("=") for part in goal.split(";"))
     return next((number(value) for key, _, value in pairs if key.strip() == "loss_ratio"), None)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from harness.cellname import cell_name
 from harness.figures.bars import MARKS, by_number
 from harness.figures.cells import mark_notes, marks
-from harness.figures.data import Data
+from harness.figures.data import Data, loss_ratio_of
 from harness.figures.reading import NotDrawn, Row, clean, number, whole
 from harness.figures.sheet import Axis, Panel, Sheet, Table, linear, split_pages
 from harness.figures.text import LABEL_PT, text_width
@@ -119,4 +119,6 @@ def _marks(r: Ratio) -> str:
 def _name(r: Ratio) -> str:
     """In words, where the columns of the cell are there."""
     metric = f" {clean(METRICS.get(r.metric, r.metric), 24)}" if r.metric else ""
+    loss = loss_ratio_of(r.row.get("goal"))
+    metric += f" ({loss * 100:.6g} % loss)" if loss is not None else ""
     return clean(cell_name(r.row.fields) if r.row.get("topology") else r.cell, 60) + metric

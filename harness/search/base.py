@@ -5,6 +5,7 @@ A search is a pure generator: it yields a Request, is sent the Trial, and return
 testbed.
 """
 
+import statistics
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -77,6 +78,11 @@ def of_trials(metric: str, unit: str, trials: Sequence[Trial], values: Sequence[
         return Result(metric, None, unit, 0, flags=flags, status="invalid" if invalid else "ok")
     low, high = (min(good), max(good)) if len(good) > 1 else (None, None)
     return Result(metric, stats.median(good), unit, len(good), low, high, flags)
+
+
+def varies(rates: Sequence[float]) -> bool:
+    """More than on a steady machine (methodology D.3). Two rates do not tell."""
+    return len(rates) > 2 and statistics.stdev(rates) > UNSTABLE_RATIO * statistics.mean(rates)
 
 
 def union(parts: Sequence[Sequence[str]], more: Sequence[str] = ()) -> tuple[str, ...]:

@@ -3,10 +3,9 @@
 forwarding rate at maximum offered load). Per direction. Other searches begin with it where they need a scale.
 """
 
-import statistics
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 
-from harness.search.base import UNSTABLE_RATIO, Finding, Found, Kind, Result, by_generator, flagged, of_trials
+from harness.search.base import Finding, Found, Kind, Result, by_generator, flagged, of_trials, varies
 from harness.search.settings import Search
 from harness.trial import Request, Trial
 
@@ -23,14 +22,10 @@ def rplus(search: Search) -> Generator[Request, Trial, list[Result]]:
     for _ in range(search.trials):
         trials.append((yield Request("rplus", None, search.trial_s)))
     rates = [t.rx_pps for t in trials]
-    more = ["unstable"] if _vary([t.rx_pps for t in trials if t.status == "ok"]) else []
+    more = ["unstable"] if varies([t.rx_pps for t in trials if t.status == "ok"]) else []
     more += ["capped"] if by_generator(trials) else []
     return [of_trials("rplus_pps", "pps", trials, rates, more),
             of_trials("rplus_loss_ratio", "1", trials, [t.loss_ratio for t in trials])]
-
-
-def _vary(rates: Sequence[float]) -> bool:
-    return len(rates) > 2 and statistics.stdev(rates) > UNSTABLE_RATIO * statistics.mean(rates)
 
 
 def stability(search: Search, rplus_pps: float) -> Generator[Request, Trial, bool]:

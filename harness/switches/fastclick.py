@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""fastclick: FastClick, with a DPDK device at both ends of every wire and nothing in between. Its configuration is
-written into the run's folder; it is asked through its ControlSocket there.
+"""fastclick: FastClick, with a DPDK device at both ends of every wire and, unless it is to learn addresses, nothing in
+between. Its configuration is written into the run's folder; it is asked through its ControlSocket there.
 
 Ports are DPDK's net_vhost, as testpmd's are.
 """
@@ -25,7 +25,10 @@ class FastClick(Driver):
     name = "fastclick"
     ports = ("vhost-user",)
     hugepages_mib = MEMORY_MIB
-    options = {"burst": Field(int, 32, low=1, high=1024)}   # of packets, on either side (FromDPDKDevice, ToDPDKDevice)
+    # burst: packets, on either side (FromDPDKDevice, ToDPDKDevice). forwarding: `patch` looks at no packet, `learning`
+    # has an EtherSwitch in every wire
+    options = {"burst": Field(int, 32, low=1, high=1024),
+               "forwarding": Field(str, "patch", choices=("patch", "learning"))}
 
     def check(self, prefix: str) -> Check:
         binary = _binary(prefix)
@@ -61,7 +64,7 @@ class FastClick(Driver):
 
 
 def configuration(site: Site) -> str:
-    """The .click file: no address, no table. No MTU either: net_vhost knows of none (rte_eth_dev_set_mtu fails)."""
+    """The .click file. It has no MTU: net_vhost knows of none (rte_eth_dev_set_mtu fails)."""
     common = f"N_QUEUES {site.queues}, NDESC {site.ring_size}, BURST {site.options['burst']}"
     size = dpdk.HEADROOM_BYTES + ANNOTATION_BYTES + (dpdk.frame_room_bytes(site) if site.jumbo else 2048)
     lines = [f"DPDKInfo(NB_MBUF {BUFFERS // 2 if site.jumbo else BUFFERS}, MBUF_SIZE {size});",
@@ -70,8 +73,12 @@ def configuration(site: Site) -> str:
         lines += [f"rx{i} :: FromDPDKDevice({i}, {common}, PROMISC true);",
                   # what a full peer does not take is lost, as in every other switch, instead of waited for
                   f"tx{i} :: ToDPDKDevice({i}, {common}, BLOCKING false);"]
-    for a, b in site.topology.wires:
-        lines += [f"rx{a} -> tx{b};", f"rx{b} -> tx{a};"]
+    for number, (a, b) in enumerate(site.topology.wires):
+        if site.options["forwarding"] == "learning":
+            lines += [f"sw{number} :: EtherSwitch;", *(f"rx{port} -> [{end}]sw{number}[{end}] -> tx{port};"
+                                                       for end, port in enumerate((a, b)))]
+        else:
+            lines += [f"rx{a} -> tx{b};", f"rx{b} -> tx{a};"]
     return "\n".join(lines) + "\n"
 
 

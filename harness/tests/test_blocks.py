@@ -18,8 +18,8 @@ import pytest
 
 from harness import bed, blocks, outcome, record, results, resume, run
 from harness.asked import Asked, of_run, unpacked
-from harness.errors import BadInput, CellFailed
 from harness.cell import Cell
+from harness.errors import BadInput, CellFailed
 from harness.run import Outcome
 from harness.scenario import fingerprint
 from harness.search import Result

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from harness import bed, host, run, testbed
+from harness import bed, cli, host, run, testbed
 from harness.cores import assign
 from harness.errors import CannotRun, CellFailed, Unsupported
 from harness.switches import fastclick, find
@@ -72,6 +72,16 @@ def test_the_environment_says_where_a_switch_is_installed(monkeypatch: pytest.Mo
 def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: Any, tmp_path: Path) -> None:
     missing = driver.check(str(tmp_path)).missing
     assert str(tmp_path) in missing and f"{driver.name}@PREFIX" in missing and prefix_variable(driver.name) in missing
+
+
+def test_list_looks_where_the_environment_and_the_testbed_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("VSWBENCH_FASTCLICK_PREFIX", str(tmp_path / "mine"))
+    testbed = write(tmp_path / "t.toml", 'name = "t"\n[switch.snabb-new]\ndriver = "snabb"\nprefix = "/nowhere"\n')
+    assert cli.main(["list", "--testbed", str(testbed)]) == 0
+    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert f"{tmp_path}/mine/bin/click is not there" in said["fastclick"]
+    assert "/nowhere/bin/snabb is not there" in said["snabb-new"] and "/usr/bin/snabb" in said["snabb"]
 
 
 SAYS = {"snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
@@ -166,6 +176,16 @@ def test_fastclick_joins_both_ends_of_every_wire() -> None:
     joined = re.findall(r"^(\w+) -> (\w+);", text, re.MULTILINE)
     assert {(devices[rx], devices[tx]) for rx, tx in joined} == both_ways(CHAIN)
     assert len(devices) == 2 * len(CHAIN.ports)
+
+
+def test_a_learning_fastclick_has_a_switch_in_every_wire_and_none_between_wires() -> None:
+    site = site_of(CHAIN)
+    text = text_of(FastClick().launch(replace(site, options={**site.options, "forwarding": "learning"})))
+    joined = re.findall(r"^rx(\d+) -> \[(\d)\](\w+)\[(\d)\] -> tx(\d+);", text, re.MULTILINE)
+    assert all(rx == tx and end == way for rx, end, _, way, tx in joined)       # it leaves at the port's own end
+    ends = {(name, int(end)): int(rx) for rx, end, name, _, _ in joined}
+    assert {(ends[name, 0], ends[name, 1]) for name, _ in ends} == set(CHAIN.wires)
+    assert len(ends) == len(CHAIN.ports) and len(set(re.findall(r"(\w+) :: EtherSwitch", text))) == len(CHAIN.wires)
 
 
 def test_fastclick_numbers_its_devices_as_the_sockets_are_given() -> None:

@@ -420,3 +420,4 @@ def test_a_raised_margin_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "margin raised to 5 %: the width of the search" in capsys.readouterr().out
     [line] = csv.DictReader(io.StringIO((tmp_path / "c.csv").read_text()))
     assert (line["verdict"], line["margin"]) == ("equivalent", "0.05")
+    assert line["goal"] == "loss_ratio=0.0;width_ratio=0.05"        # so that a figure can say which loss was allowed

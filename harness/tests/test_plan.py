@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from harness import bed, cli, commands, expand, scenario, topology
+from harness.cell import Cell
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput
-from harness.cell import Cell
 from harness.switches import SWITCHES
 from harness.switches.base import Await, Command, File, Namespace, Spawn
 from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of

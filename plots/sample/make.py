@@ -187,7 +187,9 @@ def comparison() -> None:
             ("v2v.process.one-way.64B", 1.000, 0.001, "capped"), ("loopback.process.1io.64B", 0.992, 0.007,
                                                                   "equivalent"),
             ("loopback.process.2io.64B", 0.975, 0.04, "inconclusive"), ("loopback.qemu.1io.64B", None, 0, "failed")):
-        rows.append({"cell": topology, "metric": "rplus_pps", "run_a": RUN, "switch_a": "ovs-3.1", "run_b": RUN,
+        pdr = topology == "p2p.two-way.64B"
+        rows.append({"cell": topology, "metric": "pdr_pps" if pdr else "rplus_pps",
+                     "goal": "loss_ratio=0.005;exceed_ratio=0.5" if pdr else "", "run_a": RUN, "switch_a": "ovs-3.1", "run_b": RUN,
                      "switch_b": "ovs-3.5", "ratio": ratio,
                      "ci_low": ratio and ratio * (1 - half), "ci_high": ratio and ratio * (1 + half),
                      "verdict": verdict,
