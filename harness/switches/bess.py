@@ -72,7 +72,9 @@ class Bess(Driver):
             steps += [*there, *_asked(site, _name(index), [_port(site, index)])]
         workers: list[Call] = [("AddWorker", {"wid": wid, "core": cpu}) for wid, cpu in enumerate(site.cores.switch)]
         stats: list[Call] = [("GetPortStats", {"name": _name(i)}) for i in range(len(site.topology.ports))]
-        return [*steps, *_asked(site, "graph", [*workers, *_modules(site), ("ResumeAll", {})]),
+        # the check is what tells modules of the workers that run them (ModuleGraph::PropagateActiveWorker)
+        start: list[Call] = [("CheckSchedulingConstraints", {}), ("ResumeAll", {})]
+        return [*steps, *_asked(site, "graph", [*workers, *_modules(site), *start]),
                 _calls(site, STATS, stats)]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:

@@ -59,7 +59,8 @@ def test_both_ends_of_every_wire_are_joined(topology: Topology) -> None:
 
 def test_ports_come_before_modules_and_the_workers_start_last() -> None:
     names = [name for name, _ in calls_of(Bess().wire(site_of(CHAIN, switch_cpus=2)))]
-    assert list(dict.fromkeys(names)) == ["CreatePort", "AddWorker", "CreateModule", "ConnectModules", "ResumeAll"]
+    assert list(dict.fromkeys(names)) == ["CreatePort", "AddWorker", "CreateModule", "ConnectModules",
+                                          "CheckSchedulingConstraints", "ResumeAll"]
 
 
 def test_a_worker_a_core_of_the_plan() -> None:
