@@ -3,10 +3,10 @@
 in between. Ports are virtual devices of the DPDK inside it, which is 19.11. It is asked through its gRPC interface, on
 a unix socket in the run's folder: another BESS on the machine, at its TCP port, is not met.
 
-Its DPDK keeps to the old way with memory: at its start it takes all hugepages of 2 MiB that are free (on a file system
-that it must find mounted) and gives back at once what is too much. So it starts before the peers do, who would find
-none in that instant, and has that file system in a mount namespace of its own: nothing of it is left when it is killed
-meanwhile. On a machine of several NUMA nodes it takes its memory on each.
+Its DPDK keeps to the old way with memory: at its start it takes all hugepages of 2 MiB that it can have, on a file
+system that it must find mounted, and gives back what is too much; others would find none meanwhile. So it gets a file
+system of the right size, in a mount namespace of its own: nothing of that is left when it is killed. On a machine of
+several NUMA nodes it wants so much on each, which it does not get.
 """
 
 import importlib.util
@@ -51,18 +51,14 @@ class Bess(Driver):
             return Check(version[1], "Python cannot talk to BESS: apt-get install python3-grpcio python3-protobuf")
         return Check(version[1], "", (binary,))
 
-    def devices(self, site: Site) -> list[Step]:
-        """The daemon, without ports: see above."""
-        start, pages = site.path("start.sh"), site.path("pages")
+    def launch(self, site: Site) -> list[Step]:
+        dpdk.refuse_too_many(site)
+        start = site.path("start.sh")
         argv = ("unshare", "--mount", "--", "sh", start, "taskset", "-c", str(site.cores.control), _binary(site.prefix),
                 "-f", "-logtostderr", "-no_crashlog", "-m", str(MEMORY_MIB), "-buffers", str(BUFFERS), "-iova", "va",
                 "-c", str(site.cores.switch[0]), "-i", site.path("bessd.pid"), "-grpc_url", f"unix:{_socket(site)}")
-        return [File(start, _start(pages)), File(_control(site), CONTROL),
+        return [File(start, _start(site.path("pages"))), File(_control(site), CONTROL),
                 Spawn("bessd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),), ready=_socket(site))]
-
-    def launch(self, site: Site) -> list[Step]:
-        dpdk.refuse_too_many(site)
-        return []
 
     def wire(self, site: Site) -> list[Step]:
         steps: list[Step] = []
@@ -124,7 +120,7 @@ def parse_counters(text: str, ports: Sequence[str]) -> list[PortCounters]:
 def _start(pages: str) -> str:
     """Runs the rest of its command line where only one hugetlbfs is mounted, its own."""
     return ("# hugepages for BESS, in the mount namespace of this process\nset -e\numount --all --types hugetlbfs\n"
-            f"mkdir {pages}\nmount -t hugetlbfs -o pagesize=2M vswbench {pages}\nexec \"$@\"\n")
+            f"mkdir {pages}\nmount -t hugetlbfs -o pagesize=2M,size={MEMORY_MIB}M vswbench {pages}\nexec \"$@\"\n")
 
 
 def _asked(site: Site, name: str, calls: Sequence[Call]) -> list[Step]:

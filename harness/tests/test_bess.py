@@ -17,7 +17,8 @@ import pytest
 
 from harness import host, testbed
 from harness.errors import CellFailed
-from harness.switches.base import Await, Command, File, PortCounters, Spawn, Step
+from harness.switches import bess
+from harness.switches.base import Await, Command, File, PortCounters, Step
 from harness.switches.bess import Bess, parse_counters
 from harness.tests.support import cells_of_text, executable, setup_of, write
 from harness.tests.test_built_switches import CHAIN, P2P, both_ways, site_of
@@ -75,12 +76,6 @@ def test_a_port_is_added_once_its_peer_has_made_the_socket() -> None:
         [waits] = [i for i, step in enumerate(steps) if step == Await(socket)]
         assert [name for name, _ in calls_of(steps[waits:waits + 3])] == ["CreatePort"]
         assert [socket in repr(step) for step in steps[waits:waits + 2]] == [True, True]
-
-
-def test_the_daemon_starts_before_the_peers_and_alone() -> None:
-    """In the moment in which it holds all hugepages nobody else looks for any."""
-    assert [type(step) for step in Bess().devices(site_of(P2P))].count(Spawn) == 1
-    assert Bess().launch(site_of(P2P)) == []
 
 
 def test_a_scenario_decides_whose_sockets_they_are() -> None:
@@ -211,11 +206,11 @@ def test_calls_arrive_in_order_and_counters_come_back(tmp_path: Path, folder: Pa
     with ExitStack() as stack:
         up = Up(installed(tmp_path, tmp_path / "seen", {"GetPortStats": STATS}), folder, stack)
         # all but the last command, whose calls are not faked
-        up.do((*up.setup.devices, *up.setup.launch, *(step for step in up.setup.wire if "graph" not in repr(step))))
+        up.do((*up.setup.launch, *(step for step in up.setup.wire if "graph" not in repr(step))))
         assert up.bed.counters() == [PortCounters("p0", 100, 9, 1), PortCounters("p1", 100, 9, 1)]
-        process = Path(f"/proc/{up.bed.switch[0].pid}")
-        mounts = (process / "mounts").read_text()
+        mounts = Path(f"/proc/{up.bed.switch[0].pid}/mounts").read_text()
         assert mounts.count(" hugetlbfs ") == 1 and f"{up.setup.site.folder}/pages" in mounts
+        assert f"size={bess.MEMORY_MIB << 20} " in mounts      # the others are left to others
     assert (tmp_path / "seen").read_text().split() == ["CreatePort"] * 2 + ["GetPortStats"] * 2
     assert f"{folder}/switch/pages" not in Path("/proc/mounts").read_text()
 
@@ -226,7 +221,7 @@ def test_what_bess_complains_of_is_the_cells_error(tmp_path: Path, folder: Path)
     with ExitStack() as stack:
         up = Up(installed(tmp_path, tmp_path / "seen", {"CreatePort": ERROR}), folder, stack)
         with pytest.raises(CellFailed, match=r"CreatePort: no such vdev \(errno 19\)"):
-            up.do((*up.setup.devices, *up.setup.wire))
+            up.do((*up.setup.launch, *up.setup.wire))
 
 
 @needs_grpc
@@ -235,7 +230,7 @@ def test_a_call_that_this_version_does_not_have_is_named(tmp_path: Path, folder:
     with ExitStack() as stack:
         up = Up(installed(tmp_path, tmp_path / "seen"), folder, stack)
         with pytest.raises(CellFailed, match="AddWorker: this BESS has no such call"):
-            up.do((*up.setup.devices, *up.setup.wire))
+            up.do((*up.setup.launch, *up.setup.wire))
 
 
 @needs_root
@@ -246,7 +241,7 @@ def test_a_daemon_that_does_not_come_up_is_named(daemon: str, why: str, tmp_path
     monkeypatch.setattr(testbed, "SOCKET_S", 0.3)
     with ExitStack() as stack, pytest.raises(CellFailed, match=why):
         up = Up(installed(tmp_path, tmp_path / "seen", daemon="#!/bin/sh\n" + daemon), folder, stack)
-        up.do(up.setup.devices)
+        up.do(up.setup.launch)
 
 
 @needs_grpc
