@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from harness import kernelnf, ports, programs
 from harness.bed import Bed, SwitchEntry
 from harness.cell import Cell
-from harness.peers import PAGE_MIB, Image, Peer, peers_of, prefix_of, process_mib_of, ring_size_of, socket_of
+from harness.peers import PAGE_MIB, Image, Peer, nf_of, peers_of, prefix_of, process_mib_of, ring_size_of, socket_of
 from harness.switches import find, options
 from harness.switches.base import Driver, Site, Step
 from harness.topology import GENERATOR
@@ -63,7 +63,8 @@ def site_of(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
                 cell.topology, cell.cores, cell.switch.prefix, ring_size, prefix_of(folder, "switch"),
                 cell.frame_max_bytes, cell.virtio,
                 options.complete(driver_of(cell.switch).options, cell.switch.options),
-                cell.port_kind, ports.namespace(folder), build, _taps(cell))
+                cell.port_kind, ports.namespace(folder), build, _taps(cell),
+                tuple(nf_of(cell, guest.name) for guest in cell.topology.guests if cell.chain_length))
 
 
 def _taps(cell: Cell) -> tuple[str, ...]:
