@@ -88,7 +88,7 @@ def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
     return [(socket_of(cell, folder, port), programs.mac(peer, port.peer_port)) for port in _held(cell, peer)]
 
 
-def _nf(cell: Cell, name: str) -> str:
+def nf_of(cell: Cell, name: str) -> str:
     """The nf of a guest with its argument."""
     if not cell.nf or name == GENERATOR:
         return ""
@@ -105,7 +105,7 @@ def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
 
 def _kernel_nf(cell: Cell, name: str) -> list[str]:
     """Options of kernelnf in a guest whose nf is the kernel's own; empty in others."""
-    if (nf := _nf(cell, name)) not in kernelnf.NAMES:
+    if (nf := nf_of(cell, name)) not in kernelnf.NAMES:
         return []
     ends = [(port.peer, port.peer_port) for port in _held(cell, name)]
     hops = [kernelnf.next_hop(cell.topology, cell.nf_names, end) for end in ends]
@@ -115,7 +115,7 @@ def _kernel_nf(cell: Cell, name: str) -> list[str]:
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
     idle = _idle(cell, name, role, "yield")
     ring_size, queues = ring_size_of(cell, bed), cell.virtio.queues
-    options = programs.own(role, _nf(cell, name), idle, ring_size, cell.frame_max_bytes, queues)
+    options = programs.own(role, nf_of(cell, name), idle, ring_size, cell.frame_max_bytes, queues)
     mib = process_mib_of(cell, name)
     cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
@@ -172,7 +172,7 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
         namespace=ports.namespace(folder) if cell.port_kind in ports.ON_DEVICES else "")
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
     idle = _idle(cell, guest.name, guest.role, "sleep")
-    own = programs.own(guest.role, _nf(cell, guest.name), idle, ring_size, cell.frame_max_bytes, kind.queues)
+    own = programs.own(guest.role, nf_of(cell, guest.name), idle, ring_size, cell.frame_max_bytes, kind.queues)
     argv = (guest.role, *programs.guest_eal(), *own)
     if vm.kernel_nics:
         argv = (kernelnf.PROGRAM, *_kernel_nf(cell, guest.name), "--cpu", str(kernelnf.VCPU))

@@ -12,7 +12,7 @@ from harness import kernelnf, ports, programs
 from harness.bed import Bed, SwitchEntry
 from harness.cell import Cell
 from harness.isolation import Isolation
-from harness.peers import (PAGE_MIB, Image, Peer, isolating, peers_of, prefix_of, process_mib_of, ring_size_of,
+from harness.peers import (PAGE_MIB, Image, Peer, isolating, nf_of, peers_of, prefix_of, process_mib_of, ring_size_of,
                            socket_of)
 from harness.switches import find, options
 from harness.switches.base import Driver, Site, Step
@@ -67,7 +67,8 @@ def site_of(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
                 cell.topology, cell.cores, cell.switch.prefix, ring_size, prefix_of(folder, "switch"),
                 cell.frame_max_bytes, cell.virtio,
                 options.complete(driver_of(cell.switch).options, cell.switch.options),
-                cell.port_kind, ports.namespace(folder), build, _taps(cell))
+                cell.port_kind, ports.namespace(folder), build, _taps(cell),
+                tuple(nf_of(cell, guest.name) for guest in cell.topology.guests if cell.chain_length))
 
 
 def _taps(cell: Cell) -> tuple[str, ...]:

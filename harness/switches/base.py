@@ -99,6 +99,7 @@ class Site:
     namespace: str = ""     # the switch's; it is there if ports are devices
     build: str = ""         # folder of what CMake builds
     taps: tuple[str, ...] = ()  # those of its devices that are VMs' taps, which have no other end
+    nfs: tuple[str, ...] = ()   # of the guests of a chain, with their arguments
 
     @property
     def devices(self) -> tuple[str, ...]:

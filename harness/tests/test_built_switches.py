@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Drivers of switches that Debian has no package of: VPP, FastClick, Snabb. What they write, read and refuse, without
-the switch; and short real runs of those that VSWBENCH_NAME_PREFIX (or /usr) has.
+"""Drivers of switches that Debian has no package of: VPP, FastClick, Snabb; BESS has a file of its own. What they write,
+read and refuse, without the switch; and short real runs of those that VSWBENCH_NAME_PREFIX (or /usr) has.
 """
 
 import csv
@@ -24,6 +24,7 @@ from harness.cores import assign
 from harness.errors import CannotRun, CellFailed, Unsupported
 from harness.switches import fastclick, find, vpp
 from harness.switches.base import Await, Command, File, PortCounters, Site, Spawn, prefix_variable
+from harness.switches.bess import Bess
 from harness.switches.fastclick import FastClick
 from harness.switches.snabb import Snabb
 from harness.switches.vpp import Vpp
@@ -32,6 +33,7 @@ from harness.topology import Topology, build
 from harness.virtio import Virtio
 
 BUILT = (Vpp(), FastClick(), Snabb())
+FOR_REAL = (*BUILT, Bess())
 every_built = pytest.mark.parametrize("driver", BUILT, ids=lambda d: d.name)
 P2P = build("p2p", 0, "two-way")
 CHAIN = build("loopback", 3, "two-way")
@@ -40,7 +42,7 @@ CHAIN = build("loopback", 3, "two-way")
 def site_of(topology: Topology, folder: str = FOLDER, *, switch_cpus: int = 1, **more: Any) -> Site:
     sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
     cores = assign(range(8), switch_cpus, ["generator"])
-    options = {key: field.default for driver in BUILT for key, field in driver.options.items()}
+    options = {key: field.default for driver in FOR_REAL for key, field in driver.options.items()}
     if "queues" in more:
         more["virtio"] = Virtio(queues=more.pop("queues"))
     return replace(Site(f"{folder}/switch", sockets, topology, cores, "/opt/switch", 512, "vsw-0-switch",
@@ -534,7 +536,7 @@ def outside() -> set[str]:
             *map(str, Path("/tmp").glob("vhost_features*"))}
 
 
-@every_built
+@pytest.mark.parametrize("driver", FOR_REAL, ids=lambda d: d.name)
 def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folder: Path, tmp_path: Path) -> None:
     switch, before = f"{driver.name}={driver.name}@{prefix_of(driver)}", outside()
     status, out, err = vswbench(folder, "run", write(tmp_path / "real.toml", SCENARIO), "--switch", switch,
@@ -554,5 +556,5 @@ def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folde
 
 
 def test_drivers_of_built_switches_are_found_by_name() -> None:
-    assert [find(d.name) for d in BUILT] == [find(name) for name in ("vpp", "fastclick", "snabb")]
-    assert all(find(d.name) for d in BUILT)
+    assert [find(d.name) for d in FOR_REAL] == [find(name) for name in ("vpp", "fastclick", "snabb", "bess")]
+    assert all(find(d.name) for d in FOR_REAL)

@@ -38,6 +38,7 @@ class Generator:
 
     def __init__(self, bench: "Bench", fake: Fake, peer: Peer, needs: Callable[[], None]) -> None:
         self.peer, self.tsc_hz, self._bench, self._fake, self._needs = peer, 2e9, bench, fake, needs
+        self.xdp_mode = ""
         self.process = SimpleNamespace(check_alive=lambda: None, log=bench.logs / "generator.log")
         self.channel = Answering(trial={"streams": [sent(10, meter=meter(10))], "tx_span_s": 1.0, "workers": [],
                                         "clock_error_ppm": 0.0, "missed_count": 0, "drained": True})
