@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from harness import cgroup
 from harness.errors import CannotRun
 
 HUGEPAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
@@ -132,11 +133,13 @@ def remove_shared(folder: Path) -> None:
 
 def undo_leftover(folder: Path) -> None:
     """End what is left of a killed run's processes, undo what stands in its undo.json, then remove its network
-    namespaces (ports.py names them), its shared memory and its folder."""
+    namespaces (ports.py names them), control groups (isolation.py), its shared memory and its folder."""
     end_processes(folder)
     remove_shared(folder)
     for left in NAMESPACES.glob(folder.name + "-*"):
         remove_namespace(left.name)
+    for group in cgroup.leftovers(folder.name):
+        cgroup.remove(group)
     try:
         undo = json.loads((folder / "undo.json").read_text())
         pages = undo.get("hugepages_count")

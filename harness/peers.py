@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import kernelnf, machine, nfs, ports, programs, qemu, topology
+from harness import isolation, kernelnf, machine, nfs, ports, programs, qemu, topology
 from harness.bed import Bed
 from harness.cell import Cell
+from harness.isolation import Isolation
 from harness.nics import Nic, Tap, VhostUser
 from harness.ownimage import OwnImage
 from harness.scenario import fingerprint
-from harness.switches.base import inside
+from harness.switches.base import Step, inside
 from harness.topology import GENERATOR
 
 PAGE_MIB = 2            # hugepages of 2 MiB
@@ -45,16 +46,36 @@ class Peer:
     vm: qemu.Vm | None = None
 
 
-def peers_of(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool
-             ) -> Iterator[Peer]:
+def peers_of(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool,
+             apart: Isolation) -> Iterator[Peer]:
     """The generator first, if it holds ports, then the guests in order. Arguments as of plan.setup."""
     if cell.topology.ports_of(GENERATOR):
-        yield _host_peer(cell, bed, image, folder, GENERATOR, "pktgen")
+        yield _entered(cell, folder, _host_peer(cell, bed, image, folder, GENERATOR, "pktgen"), apart)
     for guest in cell.topology.guests:
         if cell.guest == "qemu":
             yield _vm_peer(cell, bed, image, folder, logs, guest, accel, _nics(cell, folder, guest.name, vhost_net))
         else:
-            yield _host_peer(cell, bed, image, folder, guest.name, guest.role)
+            yield _entered(cell, folder, _host_peer(cell, bed, image, folder, guest.name, guest.role), apart)
+
+
+def isolating(cell: Cell, folder: str, apart: Isolation) -> list[Step]:
+    """Makes what keeps process guests apart; nothing where there are none."""
+    if cell.guest != "process":
+        return []
+    cpus = {name: (cell.cores.control, *cell.cores.all_of(name)) for name, _ in cell.cores.pollers}
+    guests = [guest.name for guest in cell.topology.guests] if cell.port_kind not in ports.ON_DEVICES else []
+    own = ports.namespace(folder)
+    return isolation.steps(apart, own, [ports.of_peer(own, guest) for guest in guests], cpus)
+
+
+def _entered(cell: Cell, folder: str, peer: Peer, apart: Isolation) -> Peer:
+    """The process in what isolating() makes for it; on ports that are devices it is in its namespace already."""
+    if cell.guest != "process":
+        return peer
+    own = ports.namespace(folder)
+    outside = peer.name == GENERATOR or cell.port_kind in ports.ON_DEVICES
+    namespace = "" if outside else ports.of_peer(own, peer.name)
+    return replace(peer, argv=isolation.entered(apart, own, peer.name, namespace, peer.argv))
 
 
 def _held(cell: Cell, peer: str) -> list[topology.Port]:

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import hops, host, kernelnf, ledger, programs, traffic, trial
+from harness import cgroup, hops, host, kernelnf, ledger, programs, traffic, trial
 from harness.cell import Cell
 from harness.channel import Channel, together
 from harness.errors import CellFailed
@@ -24,7 +24,7 @@ from harness.observe import Observer
 from harness.plan import Setup
 from harness.proc import Process, run_command, wait_until
 from harness.switches import find
-from harness.switches.base import Await, Command, Driver, File, Namespace, PortCounters, Spawn, Step
+from harness.switches.base import Await, Cgroup, Command, Driver, File, Namespace, PortCounters, Spawn, Step
 from harness.topology import Flow
 from harness.trial import Direction, Request, Trial
 
@@ -145,6 +145,9 @@ class Testbed:
         elif isinstance(step, Namespace):
             self._stack.callback(host.remove_namespace, step.name)      # first: a signal may come in between
             run_command(("ip", "netns", "add", step.name), self.logs / "commands.log")
+        elif isinstance(step, Cgroup):
+            self._stack.callback(cgroup.remove, Path(step.path))
+            cgroup.make(Path(step.path), step.cpus)
         else:
             self._spawn(step)
 

@@ -64,7 +64,16 @@ class Namespace:
     name: str
 
 
-Step = File | Command | Spawn | Await | Namespace
+@dataclass(frozen=True)
+class Cgroup:
+    """Make a control group at this path whose processes have these CPUs; none: those of the group that it is in. With the
+    cell it goes."""
+
+    path: str
+    cpus: tuple[int, ...] = ()
+
+
+Step = File | Command | Spawn | Await | Namespace | Cgroup
 
 
 def inside(namespace: str, argv: Sequence[str]) -> tuple[str, ...]:

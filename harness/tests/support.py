@@ -18,6 +18,7 @@ from harness import bed, expand, plan, ports, scenario
 from harness.cell import Cell
 from harness.cores import assign
 from harness.errors import Unsupported
+from harness.isolation import WHOLE, Isolation
 from harness.peers import Image
 from harness.plan import Setup
 from harness.switches import SWITCHES
@@ -68,8 +69,8 @@ def cells_of_text(folder: Path, text: str, **more: Any) -> list[Cell]:
     return cells_of(write(folder / "made-up.toml", 'name = "made-up"\n' + text), **more)
 
 
-def setup_of(cell: Cell, folder: str = FOLDER) -> Setup:
-    return plan.setup(cell, bed.load(None), IMAGE, folder, "$LOGS", "tcg")
+def setup_of(cell: Cell, folder: str = FOLDER, apart: Isolation = WHOLE) -> Setup:
+    return plan.setup(cell, bed.load(None), IMAGE, folder, "$LOGS", "tcg", apart=apart)
 
 
 def meter(received: int, *, span_s: float = 0.0, latency: Any = None, **counts: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from harness.errors import BadInput
 from harness.plan import Setup
 from harness.ports import PORT_KINDS
 from harness.switches import SWITCHES
-from harness.switches.base import Await, Command, File, Namespace, Spawn
+from harness.switches.base import Await, Cgroup, Command, File, Namespace, Spawn
 from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of
 from harness.topology import CHAIN_MAX, CHAINS_MAX, GENERATOR
 
@@ -395,11 +395,11 @@ def test_a_plan_asks_for_hugepages_only_where_memory_is_shared(tmp_path: Path) -
     assert setup_of(vm).hugepages * 2 >= 384 + 128 + 256    # the VM's memory, the generator's, the switch's
 
 
-def test_steps_are_of_the_five_kinds_and_write_only_into_the_site(tmp_path: Path) -> None:
+def test_steps_are_of_the_kinds_that_there_are_and_write_only_into_the_site(tmp_path: Path) -> None:
     for cell in cells_of_text(tmp_path, TWO_WAY + 'port_kind = ["vhost-user", "af_packet"]\n', switches=EVERY_SWITCH):
         setup = None if cell.unsupported else setup_of(cell)
         for step in (*setup.network, *setup.launch, *setup.wire) if setup else ():
-            assert isinstance(step, File | Command | Spawn | Await | Namespace)
+            assert isinstance(step, File | Command | Spawn | Await | Namespace | Cgroup)
             if isinstance(step, File):
                 assert step.path.startswith(setup.site.folder + "/")
 
