@@ -87,7 +87,8 @@ def test_list_looks_where_the_environment_and_the_testbed_say(monkeypatch: pytes
 SAYS = {"vpp": "",
         "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
         "fastclick": "2.1"}
-LIBRARIES = ("lib/x86_64-linux-gnu/libvnet.so.23.06", "lib/x86_64-linux-gnu/vpp_plugins/vhost_plugin.so")
+LIBRARIES = ("lib/x86_64-linux-gnu/libvnet.so.23.06",
+             *(f"lib/x86_64-linux-gnu/vpp_plugins/{name}_plugin.so" for name in ("vhost", "af_packet", "memif")))
 CLASSES = "Idle\nControlSocket\nFromDPDKDevice\nToDPDKDevice"
 HEARD = {"vpp": "23.06",
          "snabb": "2024.08 (3-gf32729274)",
@@ -162,7 +163,7 @@ def brought_up(driver: Any, prefix: Path, folder: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-READY = {"vpp": "cli.sock", "fastclick": "control", "snabb": "ready"}
+READY = {"vpp": "api.sock", "fastclick": "control", "snabb": "ready"}
 
 
 @every_built
@@ -239,17 +240,20 @@ VPP_STATS = """[1 @ 0]: 0 packets /if/drops
 """
 
 
+INTERFACES = {"p0": "VirtualEthernet0/0/0", "p1": "VirtualEthernet0/0/1"}
+
+
 def test_counters_of_a_real_vpp_are_read_and_what_a_port_did_not_take_was_not_sent() -> None:
-    assert vpp.parse_counters(VPP_STATS, ["p0", "p1"]) == [PortCounters("p0", 242130, 238704, 2850),
+    assert vpp.parse_counters(VPP_STATS, INTERFACES) == [PortCounters("p0", 242130, 238704, 2850),
                                                            PortCounters("p1", 241554, 239568, 2562)]
 
 
 def test_counters_of_vpp_are_sums_over_its_threads() -> None:
     more = VPP_STATS.replace("[1 @ 0]: 0 packets, 0 bytes /if/rx", "[1 @ 0]: 7 packets, 420 bytes /if/rx").replace(
-        "[2 @ 0]: 0 packets /if/drops", "[2 @ 0]: 5 packets /if/drops").replace(
+        "[2 @ 0]: 0 packets /if/drops", "[2 @ 0]: 2000 packets /if/drops").replace(
         "[0 @ 0]: 0 packets /err/VirtualEthernet0/0/1-tx", "[0 @ 0]: 1000 packets /err/VirtualEthernet0/0/1-tx")
-    assert vpp.parse_counters(more, ["p0", "p1"]) == [PortCounters("p0", 242137, 238704, 2850),
-                                                      PortCounters("p1", 241554, 238568, 2567)]
+    assert vpp.parse_counters(more, INTERFACES) == [PortCounters("p0", 242137, 238704, 2850),
+                                                      PortCounters("p1", 241554, 238568, 4562)]
 
 
 @pytest.mark.parametrize("text", ["", "Couldn't connect to vpp, does /run/x exist?",
@@ -257,7 +261,7 @@ def test_counters_of_vpp_are_sums_over_its_threads() -> None:
                                   VPP_STATS.replace("VirtualEthernet0/0/1 ", "VirtualEthernet0/0/11 ")])
 def test_statistics_of_another_kind_fail_the_cell_and_not_the_run(text: str) -> None:
     with pytest.raises(CellFailed, match="vpp_get_stats"):
-        vpp.parse_counters(text, ["p0", "p1"])
+        vpp.parse_counters(text, INTERFACES)
 
 
 @pytest.mark.parametrize("forwarding, joins", [
