@@ -7,8 +7,11 @@ import csv
 import ipaddress
 import os
 import re
+import shutil
+import signal
 import socket
 import struct
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -27,7 +30,8 @@ from harness.switches.base import Await, Command, File, PortCounters, Site, Spaw
 from harness.switches.fastclick import FastClick
 from harness.switches.snabb import Snabb
 from harness.switches.vpp import Vpp
-from harness.tests.support import FOLDER, cells_of_text, executable, processes_of, setup_of, vswbench, write
+from harness.tests.support import (FOLDER, cells_of_text, eventually, executable, processes_of, setup_of,
+                                   start_vswbench, vswbench, write)
 from harness.topology import Topology, build
 from harness.virtio import Virtio
 
@@ -555,6 +559,63 @@ def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folde
         for rx, tx in ((one, other), (other, one)):     # what is missing was dropped, or is still in the switch
             assert 0 < int(tx["tx_count"]) <= int(rx["rx_count"]) and int(tx["dropped_count"]) >= 0
     assert processes_of(folder) == [] and outside() <= before
+
+
+SYSTEMS_VPP = """
+unix { nodaemon nosyslog cli-listen /run/vpp/cli.sock }
+buffers { buffers-per-numa 1024 page-size default }
+plugins { plugin default { disable } }
+"""
+
+
+@pytest.fixture
+def systems_vpp(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """A VPP with all paths at their defaults; asks it for its interfaces."""
+    prefix = prefix_of(Vpp())
+    if Path("/run/vpp").exists() or not os.access("/run", os.W_OK):
+        pytest.skip("/run/vpp is there, so of a VPP of this machine, or cannot be made")
+    config = write(tmp_path / "system.conf", SYSTEMS_VPP)
+    with subprocess.Popen([f"{prefix}/bin/vpp", "-c", str(config)], stdin=subprocess.PIPE) as process:
+        def ask() -> str:
+            return subprocess.run([f"{prefix}/bin/vppctl", "show", "interface"], capture_output=True, text=True,
+                                  timeout=10, stdin=subprocess.DEVNULL, check=False).stdout
+        try:
+            eventually(lambda: "local0" in ask(), 20)
+            yield ask
+        finally:
+            process.terminate()
+            process.wait(10)
+            shutil.rmtree("/run/vpp")
+
+
+def test_a_systems_vpp_is_left_alone_and_a_killed_one_leaves_nothing(systems_vpp: Callable[[], str], folder: Path,
+                                                                      tmp_path: Path) -> None:
+    scenario = write(tmp_path / "long.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"').replace(
+        "trials = 1", "trials = 100"))
+    command = ("run", scenario, "--switch", f"vpp=vpp@{prefix_of(Vpp())}", "--out", tmp_path / "out")
+    before, system = outside(), systems_vpp()
+
+    def measured(count: int) -> list[int]:
+        """Pids of VPP and its peer, once so many runs have measured something."""
+        eventually(lambda: sum(len(rows_of(p)) > 0 for p in (tmp_path / "out").glob("*/trials.csv")) == count, 60)
+        return processes_of(folder)
+
+    with start_vswbench(folder, *command) as process:
+        [switch] = [pid for pid in measured(1) if b"startup.conf" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(switch, signal.SIGKILL)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "vpp was killed by signal SIGKILL" in out
+    assert outside() <= before and systems_vpp() == system
+
+    with start_vswbench(folder, *command) as process:
+        measured(2)
+        process.kill()
+        process.communicate()
+    eventually(lambda: not processes_of(folder), 5)
+    assert any("/dev/shm/vswbench-" in path for path in outside() - before)
+    short = write(tmp_path / "short.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"'))
+    assert vswbench(folder, "run", short, *command[2:], timeout_s=60)[0] == 0
+    assert outside() <= before and systems_vpp() == system
 
 
 def test_drivers_of_built_switches_are_found_by_name() -> None:
