@@ -88,18 +88,19 @@ POINTS = {
 }
 
 
-# What is alike for all switches is looked at for one.
+# What is alike for all switches, or of one only, is looked at for one.
 OF_ONE_SWITCH = {
-    "chains": 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\nnf = "macswap+io"',
-    "xdp-forward": 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
+    ("chains", "testpmd"): 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\nnf = "macswap+io"',
+    ("xdp-forward", "testpmd"): 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
+    ("switch-sockets", "ovs-dpdk"): 'topology = "p2p"\nsockets = "switch"\nqueues = 2',
 }
-GOLDENS = [*((p, d.name) for p in POINTS for d in SWITCHES), *((p, "testpmd") for p in OF_ONE_SWITCH)]
+GOLDENS = {**{(point, d.name): text for point, text in POINTS.items() for d in SWITCHES}, **OF_ONE_SWITCH}
 
 
 @pytest.mark.parametrize("point, switch", GOLDENS)
 def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> None:
     """What is started for a cell changes only on purpose."""
-    [cell] = cells_of_text(tmp_path, "[matrix]\n" + (POINTS | OF_ONE_SWITCH)[point], switches=[switch])
+    [cell] = cells_of_text(tmp_path, "[matrix]\n" + GOLDENS[point, switch], switches=[switch])
     c = cell.cores
     text = f"# {cell.id}\n# {cell.title}\n# switch on CPUs {c.switch}, control on {c.control}, {c.pollers}\n"
     text += f"n/a: {cell.unsupported}\n" if cell.unsupported else "\n".join(commands.lines(setup_of(cell, "$RUN"))) + "\n"
