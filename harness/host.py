@@ -124,8 +124,8 @@ def remove_namespace(name: str) -> None:
 
 
 def remove_shared(folder: Path) -> None:
-    """Take away the shared memory (shm_open(3)) that a killed switch of the run with this folder has left: where a switch
-    must have such, its name begins with that of the folder."""
+    """Take away the shared memory (shm_open(3)) that a killed switch of the run with this folder has left: where a
+    switch must have such, its name begins with that of the folder."""
     for left in SHARED.glob(folder.name + "-*"):
         with suppress(OSError):
             left.unlink()

@@ -146,6 +146,28 @@ OVS_OUTPUT = """OFPST_PORT reply (xid=0x2): 3 ports
            tx pkts=2537024, bytes=152221440, drop=16603615, errs=?, coll=?
 """
 
+# vpp_get_stats socket-name ... dump ^/if/names ^/if/rx ^/if/tx ^/if/drops ^/err/VirtualEthernet, of VPP 23.06 with one
+# worker, without what nobody reads
+VPP_STATS = """[1 @ 0]: 0 packets /if/drops
+[2 @ 0]: 0 packets /if/drops
+[1 @ 1]: 2850 packets /if/drops
+[2 @ 1]: 2562 packets /if/drops
+[1 @ 0]: 0 packets, 0 bytes /if/rx
+[2 @ 0]: 0 packets, 0 bytes /if/rx
+[1 @ 1]: 242130 packets, 14527800 bytes /if/rx
+[2 @ 1]: 241554 packets, 14493240 bytes /if/rx
+[1 @ 0]: 0 packets, 0 bytes /if/tx
+[2 @ 0]: 0 packets, 0 bytes /if/tx
+[1 @ 1]: 241554 packets, 14493240 bytes /if/tx
+[2 @ 1]: 242130 packets, 14527800 bytes /if/tx
+[1]: VirtualEthernet0/0/0 /if/names
+[2]: VirtualEthernet0/0/1 /if/names
+[0 @ 0]: 0 packets /err/VirtualEthernet0/0/0-tx/tx packet drops (no available descriptors)
+[0 @ 1]: 2850 packets /err/VirtualEthernet0/0/0-tx/tx packet drops (no available descriptors)
+[0 @ 0]: 0 packets /err/VirtualEthernet0/0/1-tx/tx packet drops (no available descriptors)
+[0 @ 1]: 2562 packets /err/VirtualEthernet0/0/1-tx/tx packet drops (no available descriptors)
+"""
+
 DPDK_GREETING = {"version": "DPDK 22.11.11", "pid": 5, "max_output_len": 16384}
 DPDK_STATS = {"ipackets": 100, "opackets": 90, "ibytes": 6000, "obytes": 5400, "imissed": 3, "ierrors": 1, "oerrors": 7,
               "rx_nombuf": 0, "q_ipackets": [100] + [0] * 15}
