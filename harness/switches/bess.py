@@ -35,7 +35,7 @@ Call = tuple[str, dict[str, Any]]       # name and request, as protobuf writes i
 
 class Bess(Driver):
     name = "bess"
-    ports = ("vhost-user", "af_packet")
+    ports = ("vhost-user", "af_packet", "memif")
     hugepages_mib = MEMORY_MIB
     options = {"burst": Field(int, BURST_MAX, low=1, high=BURST_MAX)}      # packets that a PortInc takes at a time
 
@@ -80,7 +80,9 @@ class Bess(Driver):
 
 
 def _port(site: Site, index: int) -> Call:
-    arg = _any("PMDPortArg", vdev=dpdk.vdevs(site)[index])
+    # before DPDK 20.11 a memif client was a slave, and no socket abstract
+    vdev = dpdk.vdev(site, index).replace("role=client", "role=slave").replace(",socket-abstract=no", "")
+    arg = _any("PMDPortArg", vdev=vdev)
     return "CreatePort", {"name": _name(index), "driver": "PMDPort", "arg": arg,
                           "num_inc_q": site.queues, "num_out_q": site.queues,
                           "size_inc_q": site.ring_size, "size_out_q": site.ring_size}

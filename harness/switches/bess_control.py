@@ -19,7 +19,7 @@ TIMEOUT_S = 20.0
 def main(argv: Sequence[str]) -> str:
     socket, messages, file = argv
     with open(file, encoding="utf-8") as lines:
-        calls = [line.split(maxsplit=1) for line in lines]
+        calls = [line.rstrip().split(maxsplit=1) for line in lines]
     sys.path.insert(0, messages)        # generated code imports its like by bare names
     import grpc
     import module_msg_pb2               # these two for what stands in requests as google.protobuf.Any

@@ -262,6 +262,93 @@ SNABB = Fake(
     counted=(PortCounters("p0", 120, 6, 0), PortCounters("p1", 7, 90, 20)))
 
 
+# ---- T4P4S ---------------------------------------------------------------------------------------------------------
+
+# several may listen at that port: there is one namespace only
+LISTENER = """
+import socket, sys, threading
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+server.bind(("127.0.0.1", int(sys.argv[1])))
+server.listen()
+threading.Event().wait()
+"""
+T4P4S = Fake(
+    daemon="bin/t4p4s-l2fwd", process="t4p4s",
+    calls=("dpdk_l2fwd_controller 11111 .*/tables", "t4p4s-l2fwd .*net_vhost0,.*net_vhost1,.* -- -p 0x3 --config "),
+    tools={"bin/t4p4s-l2fwd": f'exec {PYTHON} "$here/telemetry.py" "$@"',
+           "bin/dpdk_l2fwd_controller": f'exec {PYTHON} "$here/listener.py" "$@"'},
+    files={"telemetry.py": TELEMETRY, "listener.py": LISTENER},
+    unknown=Fault("bin/t4p4s-l2fwd", _refuses("t4p4s-l2fwd: unrecognized option '--config'\nEAL: Error - exiting with "
+                                              "code: 1\n  Cause: Invalid T4P4S arguments", 1),
+                  ("t4p4s ended with status 1", "Invalid T4P4S arguments")),
+    garbled=Fault("bin/t4p4s-l2fwd", "export ANSWER='{\"/ethdev/stats\": null}'", ("t4p4s gave something else",)),
+    hangs=Fault("bin/t4p4s-l2fwd", "", ("DPDK telemetry", "/ethdev/stats,0", "timed out")),
+    counted=(PortCounters("p0", 100, 90, None), PortCounters("p1", 100, 90, None)))
+
+
+# ---- BESS ----------------------------------------------------------------------------------------------------------
+
+# Instead of gRPC and of the messages that protoc generated, which need packages of their own (test_bess.py has them): a
+# call is a run of the script `ask`, whose output is the answer.
+GRPC = """
+import json, os, subprocess
+from types import SimpleNamespace
+class RpcError(Exception):
+    pass
+class Channel:
+    def __init__(self, target, options):
+        pass
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+    def unary_unary(self, path, asked, answered):
+        def ask(request, timeout, wait_for_ready):
+            argv = [os.path.dirname(__file__) + "/ask", path.rpartition("/")[2], request]
+            answer = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout or "{}")
+            return SimpleNamespace(error=SimpleNamespace(code=0), answer=answer)
+        return ask
+insecure_channel = Channel
+"""
+MESSAGES = """
+from types import SimpleNamespace
+class Methods(dict):
+    def __contains__(self, name):
+        return True
+    def __getitem__(self, name):
+        return SimpleNamespace(input_type=0, output_type=0, containing_service=SimpleNamespace(full_name="BESSControl"))
+DESCRIPTOR = SimpleNamespace(services_by_name={"BESSControl": SimpleNamespace(methods_by_name=Methods())})
+"""
+PROTOBUF = {"json_format": "class ParseError(Exception):\n    pass\ndef Parse(text, message):\n    return text\n"
+                           "def MessageToDict(answer, **how):\n    return answer.answer\n",
+            "message_factory": "class Message:\n    SerializeToString = FromString = None\nclass MessageFactory:\n"
+                               "    def GetPrototype(self, kind):\n        return Message\n"}
+BESS_STATS = """
+case "$*" in
+GetPortStats*port0*) echo '{"inc": {"packets": "100", "dropped": "1"}, "out": {"packets": "9", "dropped": "2"}}';;
+GetPortStats*port1*) echo '{"inc": {"packets": "10", "dropped": "0"}, "out": {"packets": "90", "dropped": "0"}}';;
+esac"""
+ASK = "pybess/builtin_pb/ask"
+BESS = Fake(
+    daemon="bin/bessd", process="bessd", ready="grpc",
+    calls=("bessd -f .*-grpc_url unix:", "ask CreatePort .*net_vhost0,", "ask CreatePort .*net_vhost1,",
+           "ask AddWorker ", *(f"ask CreateModule .*{kind}" for kind in ("PortInc", "PortOut") * 2),
+           "ask ConnectModules .*in0.*out1", "ask ConnectModules .*in1.*out0", "ask CheckSchedulingConstraints",
+           "ask ResumeAll"),
+    tools={"bin/bessd": f'for last; do :; done\n: > "${{last#unix:}}"\n{STAYS}', ASK: BESS_STATS},
+    files={f"pybess/builtin_pb/{name}.py": text for name, text in {
+        "grpc": GRPC, "service_pb2": MESSAGES, "module_msg_pb2": "", "ports/port_msg_pb2": "", "ports/__init__": "",
+        "google/__init__": "", "google/protobuf/__init__": "",
+        **{f"google/protobuf/{name}": text for name, text in PROTOBUF.items()}}.items()},
+    unknown=Fault("bin/bessd", _refuses("ERROR: unknown command line flag 'grpc_url'", 1),
+                  ("bessd ended with status 1", "unknown command line flag 'grpc_url'")),
+    garbled=Fault(ASK, "case $1 in GetPortStats) echo '{\"packets\": 7}'; exit;; esac",
+                  ("BESS gave something else", "packets")),
+    hangs=Fault(ASK, f"case $1 in GetPortStats) {HANGS};; esac", ("control.py", "stats.calls", "not within")),
+    counted=(PortCounters("p0", 100, 9, 3), PortCounters("p1", 10, 90, 0)))
+
+
 # Of every driver one, by its name; the null switch has nothing to fake.
 FAKES: Mapping[str, Fake] = {
     "ovs-dpdk": _open_vswitch("vhost-user", "netdev", ".*dpdk-init=\"true\""),
@@ -274,4 +361,6 @@ FAKES: Mapping[str, Fake] = {
     "vpp": VPP,
     "fastclick": FASTCLICK,
     "snabb": SNABB,
+    "t4p4s": T4P4S,
+    "bess": BESS,
 }

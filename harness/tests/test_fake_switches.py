@@ -73,7 +73,10 @@ class Bench:
         self.logs.mkdir()
         # namespaces need root, and belong to the machine; what is called in them is the switch's all the same
         executable(tmp_path / "tools/ip", "#!/bin/sh\n")
-        executable(tmp_path / "tools/nsenter", '#!/bin/sh\nshift 2\nexec "$@"\n')
+        for tool in ("nsenter", "unshare"):
+            executable(tmp_path / "tools" / tool, '#!/bin/sh\nshift 2\nexec "$@"\n')
+        for tool in ("mount", "umount"):
+            executable(tmp_path / "tools" / tool, "#!/bin/sh\n")
         monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:{os.environ['PATH']}")
 
     @contextmanager
