@@ -27,11 +27,13 @@ class _Message(dict[str, Any]):
 
 
 class Channel:
-    """One peer's channel. `who` and `log` are for errors; `alive(patience_s)` raises if the peer's process has ended by
-    then."""
+    """One peer's channel. `who`, `log` and `last_words` are for errors; `alive(patience_s)` raises if the peer's
+    process has ended by then."""
 
-    def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[float], None], log: str = "") -> None:
+    def __init__(self, who: str, read_fd: int, write_fd: int, alive: Callable[[float], None], log: str = "",
+                 last_words: Callable[[], str] = lambda: "") -> None:
         self.who = who
+        self._last_words = last_words
         self._see = f"; see {log}" if log else ""
         self.read_fd = read_fd
         self._write_fd = write_fd
@@ -64,7 +66,7 @@ class Channel:
     def hangs(self, what: str, timeout_s: float) -> NoReturn:
         """Fail for what has not come in time; for its process, if that has ended."""
         self._alive(0)
-        raise CellFailed(f"{self.who} hangs: no {what} within {timeout_s:g} s{self._see}")
+        raise CellFailed(f"{self.who} hangs: no {what} within {timeout_s:g} s{self._last_words()}{self._see}")
 
     def event(self, name: str, timeout_s: float) -> Mapping[str, Any]:
         """Wait for an event of the peer."""

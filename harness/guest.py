@@ -21,10 +21,13 @@ BOOT_S = {"kvm": 15.0, "tcg": 60.0}
 
 
 class RunningPeer:
-    """A started peer. Everything is put on `stack`, to be stopped with it."""
+    """A started peer. Everything is put on `stack`, to be stopped with it. `needs` fails if something has ended without
+    which it would wait for ever: it is ready when its ports have been connected to."""
 
-    def __init__(self, peer: Peer, log_folder: Path, stack: ExitStack) -> None:
+    def __init__(self, peer: Peer, log_folder: Path, stack: ExitStack,
+                 needs: Callable[[], None] = lambda: None) -> None:
         self.peer = peer
+        self._needs = needs
         self.channel: Channel | None = None
         self.tsc_hz = 0.0           # as its program measured it; a VM has the host's
         self.xdp_mode = ""          # of an nf in XDP: "native", or "generic" where a driver of its devices has none
@@ -54,23 +57,28 @@ class RunningPeer:
         else:
             pipe_in, pipe_out = self.process.popen.stdout, self.process.popen.stdin
             assert pipe_in and pipe_out
-            self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self.process.check_alive,
-                                   str(self.process.log))
+            self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self._alive,
+                                   str(self.process.log), self.process.last_words)
         assert self.channel
         said = self.channel.event("ready", PROGRAM_READY_S)
         self.tsc_hz, self.xdp_mode = float(said["tsc_hz"]), str(said.get("xdp_mode", ""))
 
+    def _alive(self, patience_s: float) -> None:
+        self.process.check_alive(patience_s)
+        self._needs()
+
     def boot(self, vm: qemu.Vm) -> None:
         """Wait until the guest's init answers."""
         connection = self._connect(vm)
-        alive = self._move_in(vm) if vm.own else self.process.check_alive
+        alive = self._move_in(vm) if vm.own else self._alive
         self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), alive,
                                vm.console_log)
         try:
             self.channel.event("booted", BOOT_S[vm.accel])
         except CellFailed as failure:
             words = _console(Path(vm.console_log))
-            raise failure if words in str(failure) else CellFailed(f"{failure}{words}") from None
+            said = words in str(failure) or not str(failure).startswith(vm.name)
+            raise failure if said else CellFailed(f"{failure}{words}") from None
 
     def _move_in(self, vm: qemu.Vm) -> Callable[[float], None]:
         """Start init in an image of the person's own. Gives what tells whether the guest is alive."""
@@ -79,7 +87,7 @@ class RunningPeer:
                                    self._inner_log, self._stack)
 
         def alive(patience_s: float) -> None:
-            self.process.check_alive()      # its end is the session's, and says more
+            self._alive(0)      # its end is the session's, and says more
             session.check_alive(patience_s)
         return alive
 

@@ -11,7 +11,9 @@ from pathlib import PurePosixPath
 from harness import kernelnf, ports, programs
 from harness.bed import Bed, SwitchEntry
 from harness.cell import Cell
-from harness.peers import PAGE_MIB, Image, Peer, peers_of, prefix_of, process_mib_of, ring_size_of, socket_of
+from harness.isolation import Isolation
+from harness.peers import (PAGE_MIB, Image, Peer, isolating, nf_of, peers_of, prefix_of, process_mib_of, ring_size_of,
+                           socket_of)
 from harness.switches import find, options
 from harness.switches.base import Driver, Site, Step
 from harness.topology import GENERATOR
@@ -21,7 +23,7 @@ from harness.topology import GENERATOR
 class Setup:
     """Everything that is started for a cell."""
 
-    network: tuple[Step, ...]       # devices that are made before anything is started; none where ports are sockets
+    network: tuple[Step, ...]       # made before anything is started: devices, namespaces and control groups of peers
     peers: tuple[Peer, ...]
     site: Site
     launch: tuple[Step, ...]
@@ -33,18 +35,20 @@ class Setup:
     peers_first: bool = False       # the switch starts when its peers are ready, not only started
 
 
-def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool = True) -> Setup:
+def setup(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool = True,
+          apart: Isolation = Isolation()) -> Setup:
     """Every process, file and command of the cell. `folder` is its own, empty; its path must be short, since the path
     of a unix socket holds at most 107 bytes (unix(7)). `logs` is where a VM's console goes. `accel` is "kvm" or
-    "tcg". `vhost_net`: has the host's kernel that?"""
+    "tcg". `vhost_net`: has the host's kernel that? `apart`: what the host has to keep process guests apart."""
     site = site_of(cell, folder, ring_size_of(cell, bed), image.build)
     driver = driver_of(cell.switch)
-    peers = tuple(peers_of(cell, bed, image, folder, logs, accel, vhost_net))
+    peers = tuple(peers_of(cell, bed, image, folder, logs, accel, vhost_net, apart))
     mib = 0
     if cell.port_kind != "ring":
         mib = driver.hugepages_mib + sum(_hugepages_mib(cell, peer) for peer in peers)
     gigantic = sum(p.vm.memory_mib // 1024 for p in peers if p.vm and p.vm.page_mib == 1024)
-    return Setup(_network(cell, site), peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
+    network = (*_network(cell, site), *isolating(cell, folder, apart))
+    return Setup(network, peers, site, tuple(driver.launch(site)), tuple(driver.wire(site)),
                  -(-mib // PAGE_MIB), gigantic, cell.virtio.sockets == "switch", tuple(driver.devices(site)),
                  cell.port_kind in ports.CONNECTED_ONCE)
 
@@ -63,7 +67,8 @@ def site_of(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
                 cell.topology, cell.cores, cell.switch.prefix, ring_size, prefix_of(folder, "switch"),
                 cell.frame_max_bytes, cell.virtio,
                 options.complete(driver_of(cell.switch).options, cell.switch.options),
-                cell.port_kind, ports.namespace(folder), build, _taps(cell))
+                cell.port_kind, ports.namespace(folder), build, _taps(cell),
+                tuple(nf_of(cell, guest.name) for guest in cell.topology.guests if cell.chain_length))
 
 
 def _taps(cell: Cell) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ pid. And wait_until(), the one place where the harness waits for something it ca
 """
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -20,6 +21,9 @@ LOOK_EVERY_S = 0.01
 _TEXT: Any = {"encoding": "utf-8", "errors": "replace"}
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")     # the kernel kills it when the harness is gone, in any way
 LAST_WORDS = 200        # characters of a log that fit an error line
+# what programs print behind the reason for which they end: all their options, or a trace of their stack (Lua's)
+_BEHIND_THE_REASON = re.compile("usage:|stack traceback", re.IGNORECASE)
+_CAUSE = "Cause: "      # rte_exit() of DPDK says it, and then closes ports, which say so
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive: Sequence["Process"] = (),
@@ -34,6 +38,15 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str, alive
             logs = ", ".join(str(p.log) for p in alive)
             raise CellFailed(f"{what}: not within {timeout_s:g} s" + (f"; see {logs}" if logs else ""))
         pause.wait(pause_s)
+
+
+def reason_in(lines: Sequence[str]) -> str:
+    """Of what a program said, the line that tells best why it ended: as a rule the last. Empty if it said nothing."""
+    words = [line.strip() for line in lines if line.strip()]
+    if causes := [line for line in words if line.startswith(_CAUSE)]:
+        return causes[-1]
+    end = next((i for i, line in enumerate(words) if _BEHIND_THE_REASON.match(line)), len(words))
+    return words[max(end - 1, 0)] if words else ""
 
 
 class Process:
@@ -81,8 +94,8 @@ class Process:
             lines = self.log.read_text(errors="replace").splitlines()
         except OSError:
             return ""
-        words = [line.strip() for line in lines if line.strip() and not line.startswith("$ ")]
-        return f" (its last words: {words[-1][:LAST_WORDS]})" if words else ""
+        words = reason_in([line for line in lines if not line.startswith("$ ")])
+        return f" (its last words: {words[:LAST_WORDS]})" if words else ""
 
     def stop(self) -> None:
         """Close its input, ask it to end, and kill what is left of its session."""
@@ -121,9 +134,9 @@ def run_command(argv: Sequence[str], log: Path, timeout_s: float = 30, env: Mapp
             said, complaint = (_whole(file) for file in (stdout, stderr))
             out.write(said + complaint)
     if command.returncode != 0:
-        lines = (complaint or said).strip().splitlines()
+        words = reason_in((complaint or said).splitlines())[:LAST_WORDS]
         raise CellFailed(f"command failed with status {command.returncode}: {' '.join(argv)}: "
-                         f"{lines[-1] if lines else 'no output'}; see {log}")
+                         f"{words or 'no output'}; see {log}")
     return said
 
 

@@ -15,13 +15,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, kernelnf, ledger, plan, ports,
-                     progress, replayed, resume, search)
+from harness import (accel, anchor, bed, blocks, calibration, cgroup, commands, environment, host, kernelnf, ledger,
+                     plan, ports, progress, replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
 from harness.cell import Cell
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
+from harness.isolation import Isolation
 from harness.outcome import Outcome, flagged, over_blocks, recorded
 from harness.peers import Image
 from harness.record import SCHEMA_VERSION, Record
@@ -142,15 +143,19 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         interrupts = Interrupts()
         stack.callback(interrupts.restore)
         where = image()
-        setups = {c.id: commands.setup_of(c, the_bed, where) for c in every if not c.unsupported}
+        apart, notes = _isolation(every, simulated)
+        setups = {c.id: commands.setup_of(c, the_bed, where, apart) for c in every if not c.unsupported}
         pages = 0 if simulated else max((setup.hugepages for setup in setups.values()), default=0)
         stack.enter_context(host.enough_hugepages(pages, folder, say))
         found, why = (None, "a simulation has none") if simulated else _calibration(record, the_bed, say)
         for cell, seconds in [(c, s) for c in every for s in old.took_s.get(c.id, ())] if old else ():
             progress.took(say, cell, seconds)
         job = _Job(cells, watch, blocks.schedule(cells, watch), the_bed, record, folder, checks, say, interrupts, up,
-                   found, **_finished(old, every))
+                   found, apart=apart, **_finished(old, every))
+        for note in notes:
+            say(note)
         summary |= {"environment": environment.of(BUILD, the_bed) if not simulated else {},
+                    "isolation": {**asdict(apart), "notes": notes},
                     "plan": {cell_id: commands.lines(setup) for cell_id, setup in setups.items()},
                     "order": [[t.block, t.cell.id] for t in job.turns],
                     "calibration": {"file": calibration.FILE, "date": found.date} if found else {"none": why}}
@@ -177,6 +182,13 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
             summary |= {"order": [[t.block, t.cell.id] for t in job.turns], "anchor": job.anchor_json()}
             record.write_json("run.json", summary)
     return record.folder, outcomes
+
+
+def _isolation(cells: Sequence[Cell], simulated: bool) -> tuple[Isolation, list[str]]:
+    """What keeps process guests apart, if there are any, and what is missing of it."""
+    if simulated or not any(cell.guest == "process" and not cell.unsupported for cell in cells):
+        return Isolation(), []
+    return cgroup.isolation()
 
 
 def _finished(old: resume.Resume | None, cells: Sequence[Cell]) -> dict[str, Any]:
@@ -226,6 +238,7 @@ class _Job:
     up: Any
     calibration: Calibration | None = None
     accel: str = ""
+    apart: Isolation = Isolation()      # what the machine has of it
     traffic_s: float = 0.0      # of the cell at hand
     done: resume.Done = frozenset()     # turns that an earlier start of this run has finished
     known: dict[str, dict[int, Outcome]] = field(default_factory=dict)     # by cell and block
@@ -333,7 +346,7 @@ class _Job:
         logs = self.record.log_folder(cell)
         folder.mkdir()
         setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg",
-                           host.has_vhost_net())
+                           host.has_vhost_net(), self.apart)
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
             steps = search.run(cell.search, cell.has_latency)

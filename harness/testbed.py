@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import hops, host, kernelnf, ledger, programs, traffic, trial
+from harness import cgroup, hops, host, kernelnf, ledger, programs, traffic, trial
 from harness.cell import Cell
 from harness.channel import Channel, together
 from harness.errors import CellFailed
@@ -24,7 +24,7 @@ from harness.observe import Observer
 from harness.plan import Setup
 from harness.proc import Process, run_command, wait_until
 from harness.switches import find
-from harness.switches.base import Await, Command, Driver, File, Namespace, PortCounters, Spawn, Step
+from harness.switches.base import Await, Cgroup, Command, Driver, File, Namespace, PortCounters, Spawn, Step
 from harness.topology import Flow
 from harness.trial import Direction, Request, Trial
 
@@ -104,7 +104,7 @@ class Testbed:
         if self.setup.switch_first:
             self._start_switch()
         for peer in self.setup.peers:
-            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack)
+            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack, self._check_switch)
         if not (self.setup.switch_first or self.setup.peers_first):
             self._start_switch()
         for peer in self.peers.values():
@@ -124,6 +124,11 @@ class Testbed:
         for step in (*self.setup.launch, *self.setup.wire):
             self._do(step)
 
+    def _check_switch(self) -> None:
+        """CellFailed if a process of the switch has ended."""
+        for process in self.switch:
+            process.check_alive()
+
     def _processes(self) -> list[Process]:
         return [*self.switch, *(peer.process for peer in self.peers.values())]
 
@@ -131,12 +136,18 @@ class Testbed:
         if isinstance(step, File):
             Path(step.path).write_text(step.text)
         elif isinstance(step, Command):
-            run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            said = run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            if step.says is not None and said.strip() != step.says:
+                raise CellFailed(f"command said {said.strip()!r:.200} instead of {step.says!r}: {' '.join(step.argv)}; "
+                                 f"see {self.logs / 'commands.log'}")
         elif isinstance(step, Await):
             wait_until(Path(step.path).exists, SOCKET_S, f"socket {step.path}", self._processes())
         elif isinstance(step, Namespace):
             self._stack.callback(host.remove_namespace, step.name)      # first: a signal may come in between
             run_command(("ip", "netns", "add", step.name), self.logs / "commands.log")
+        elif isinstance(step, Cgroup):
+            self._stack.callback(cgroup.remove, Path(step.path))
+            cgroup.make(Path(step.path), step.cpus)
         else:
             self._spawn(step)
 

@@ -32,10 +32,12 @@ class File:
 
 @dataclass(frozen=True)
 class Command:
-    """Run to the end; anything but exit status 0 fails the cell."""
+    """Run to the end; anything but exit status 0 fails the cell. So does another output than `says` (without the space
+    around it), for tools whose exit status is 0 whatever happened."""
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
+    says: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,16 @@ class Namespace:
     name: str
 
 
-Step = File | Command | Spawn | Await | Namespace
+@dataclass(frozen=True)
+class Cgroup:
+    """Make a control group at this path whose processes have these CPUs; none: those of the group that it is in. With the
+    cell it goes."""
+
+    path: str
+    cpus: tuple[int, ...] = ()
+
+
+Step = File | Command | Spawn | Await | Namespace | Cgroup
 
 
 def inside(namespace: str, argv: Sequence[str]) -> tuple[str, ...]:
@@ -88,6 +99,7 @@ class Site:
     namespace: str = ""     # the switch's; it is there if ports are devices
     build: str = ""         # folder of what CMake builds
     taps: tuple[str, ...] = ()  # those of its devices that are VMs' taps, which have no other end
+    nfs: tuple[str, ...] = ()   # of the guests of a chain, with their arguments
 
     @property
     def devices(self) -> tuple[str, ...]:

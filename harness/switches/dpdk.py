@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What switches on top of DPDK have in common: their ports are its virtual devices."""
 
-from harness import programs
-from harness.errors import Unsupported
-from harness.switches.base import Site
+from harness import programs, telemetry
+from harness.errors import CellFailed, Unsupported
+from harness.switches.base import PortCounters, Site, said_by
 
 KINDS = ("vhost-user", "af_xdp", "af_packet", "memif")
 PORTS_MAX = 32              # RTE_MAX_ETHPORTS as Debian builds it
@@ -35,3 +35,19 @@ def vdevs(site: Site) -> list[str]:
 def frame_room_bytes(site: Site) -> int:
     """Of a buffer that holds the largest frame whole, behind the headroom."""
     return -(-site.frame_max_bytes // 64) * 64
+
+
+def version_of(binary: str) -> str:
+    """Of the DPDK that a program is linked with, e.g. "DPDK 22.11.11"; empty if it is not linked with any."""
+    # -v makes EAL print "EAL: RTE Version: 'DPDK 22.11.11'", --help makes it end there
+    return said_by([binary, "-v", "--no-huge", "--no-pci", "--help"]).partition("RTE Version: '")[2].partition("'")[0]
+
+
+def counters_of(site: Site, index: int, who: str) -> PortCounters:
+    """Of a port, by DPDK's telemetry; CellFailed if `who` answers something else."""
+    stats = telemetry.query(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"), f"/ethdev/stats,{index}")
+    try:
+        # what a full peer did not take is in none of the port's counters
+        return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"], None)
+    except (KeyError, TypeError):
+        raise CellFailed(f"{who} gave something else than the counters of port {index}: {stats!r:.80}") from None

@@ -33,10 +33,10 @@ class OvsDpdk(Ovs):
         return debian if prefix == "/usr" else f"{prefix}/sbin/ovs-vswitchd"
 
     def checked(self, check: Check, said: str) -> Check:
-        dpdk = re.search(r"^DPDK (\S+)", said, re.MULTILINE)
-        if not dpdk:
+        built_with = re.search(r"^DPDK (\S+)", said, re.MULTILINE)
+        if not built_with:
             return replace(check, missing=f"{check.files[0]} was built without DPDK")
-        return replace(check, version=f"{check.version} (DPDK {dpdk[1]})")
+        return replace(check, version=f"{check.version} (DPDK {built_with[1]})")
 
     def launch(self, site: Site) -> list[Step]:
         # a transmit queue for each of its polling threads and one for the main thread, whatever n_rxq is (dpif-netdev.c,

@@ -4,6 +4,7 @@
 VSW_TEST_SEED repeats a run of the tests that try random values.
 """
 
+import json
 import os
 import random
 import subprocess
@@ -13,11 +14,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import bed, expand, plan, scenario
+from harness import bed, expand, plan, ports, scenario
 from harness.cell import Cell
+from harness.cores import assign
+from harness.errors import Unsupported
+from harness.isolation import WHOLE, Isolation
 from harness.peers import Image
 from harness.plan import Setup
+from harness.switches import SWITCHES
+from harness.switches.base import Site, Step
+from harness.topology import CHAIN_MAX, Topology, build
 from harness.trial import Direction, Request, Trial, make
+from harness.virtio import Virtio
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "scenarios" / "suites" / "quick.toml"
@@ -61,8 +69,8 @@ def cells_of_text(folder: Path, text: str, **more: Any) -> list[Cell]:
     return cells_of(write(folder / "made-up.toml", 'name = "made-up"\n' + text), **more)
 
 
-def setup_of(cell: Cell, folder: str = FOLDER) -> Setup:
-    return plan.setup(cell, bed.load(None), IMAGE, folder, "$LOGS", "tcg")
+def setup_of(cell: Cell, folder: str = FOLDER, apart: Isolation = WHOLE) -> Setup:
+    return plan.setup(cell, bed.load(None), IMAGE, folder, "$LOGS", "tcg", apart=apart)
 
 
 def meter(received: int, *, span_s: float = 0.0, latency: Any = None, **counts: Any) -> dict[str, Any]:
@@ -94,6 +102,57 @@ def eventually(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
         assert time.monotonic() < deadline, f"not within {timeout_s} s"
         time.sleep(0.01)
     return value
+
+
+# ---- sites of switches, and what switches say ----------------------------------------------------------------------
+
+OPTIONS = {key: field.default for driver in SWITCHES for key, field in driver.options.items()}
+
+
+def site_of(topology: Topology, folder: str = FOLDER, prefix: str = "/opt/switch", cpus: int = 4,
+            kind: str = "vhost-user", **options: Any) -> Site:
+    sockets = () if kind in ports.ON_DEVICES else tuple(f"{folder}/{p.name}" for p in topology.ports)
+    return Site(f"{folder}/switch", sockets, topology, assign(range(cpus), 1, ["generator"]), prefix, 512,
+                "vsw-0-switch", options=OPTIONS | options, port_kind=kind, namespace=ports.namespace(folder),
+                build="/opt/switch/build", virtio=Virtio(queues=2 if kind == "memif" else 1))   # what all switches have
+
+
+def every_topology() -> list[Topology]:
+    return [build("p2p", 0, "two-way"), build("p2v", 0, "one-way"), build("v2v", 0, "one-way"),
+            build("v2v-latency", 0, "one-way"),
+            *(build("loopback", n, "one-way") for n in (1, 2, CHAIN_MAX))]
+
+
+def steps_of(driver: Any, site: Site) -> list[Step]:
+    try:
+        launch = driver.launch(site)
+        return [*driver.devices(site), *launch, *driver.wire(site)]
+    except Unsupported:
+        return []
+
+
+STRANGE = {"an empty file": "", "one that crashes": "#!/bin/sh\nkill -SEGV $$\n",
+           "one that fails": "#!/bin/sh\nexit 1\n",
+           "one with no interpreter": "#!/nowhere/sh\n", "one that says nothing known": "#!/bin/sh\necho hello\n",
+           "one that says no text": "#!/bin/sh\nprintf '\\377\\376'\n"}
+
+# ovs-ofctl --no-names dump-ports, of Open vSwitch 3.1.0 with DPDK 22.11.11
+OVS_OUTPUT = """OFPST_PORT reply (xid=0x2): 3 ports
+  port LOCAL: rx pkts=0, bytes=0, drop=0, errs=0, frame=0, over=0, crc=0
+           tx pkts=0, bytes=0, drop=0, errs=0, coll=0
+  port  1: rx pkts=19140639, bytes=1148438340, drop=0, errs=0, frame=?, over=?, crc=?
+           tx pkts=7, bytes=0, drop=5, errs=?, coll=?
+  port  2: rx pkts=0, bytes=0, drop=?, errs=0, frame=?, over=?, crc=?
+           tx pkts=2537024, bytes=152221440, drop=16603615, errs=?, coll=?
+"""
+
+DPDK_GREETING = {"version": "DPDK 22.11.11", "pid": 5, "max_output_len": 16384}
+DPDK_STATS = {"ipackets": 100, "opackets": 90, "ibytes": 6000, "obytes": 5400, "imissed": 3, "ierrors": 1, "oerrors": 7,
+              "rx_nombuf": 0, "q_ipackets": [100] + [0] * 15}
+
+
+def dpdk_stats(command: str) -> bytes:
+    return json.dumps({command.partition(",")[0]: DPDK_STATS}).encode()
 
 
 # ---- vswbench as a process -----------------------------------------------------------------------------------------

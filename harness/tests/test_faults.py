@@ -15,8 +15,7 @@ import pytest
 
 from harness import bed, guest, host, run, testbed
 from harness.run import Outcome
-from harness.tests.support import cells_of_text, executable, processes_of, write
-from harness.tests.test_switches import OVS_OUTPUT
+from harness.tests.support import OVS_OUTPUT, cells_of_text, executable, processes_of, write
 from harness.tests.test_testbed import PKTGEN, TWO_CELLS
 
 # Each is a shell script: $* are its arguments, and every word of the real command line stands in a log.

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,30 @@ def is_ours(process: Path, folder: Path) -> bool:
         return str(folder / "qemu").encode() in (process / "cmdline").read_bytes()
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("vm", [False, True], ids=["a process", "a VM"])
+def test_a_peer_that_waits_for_a_switch_that_has_ended_names_the_switch(vm: bool, peers: Any, tmp_path: Path,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "BOOT_S", {"tcg": 10.0})
+    switch = Process("testpmd", ["sh", "-c", "echo '  Cause: no mbufs' >&2; exit 1"], tmp_path / "testpmd.log")
+    peer = peers(boot="time.sleep(60)")[0] if vm else Peer("generator", "pktgen", ("sleep", "60"), (), ())
+    with ExitStack() as stack:
+        stack.callback(switch.stop)
+        before = time.monotonic()
+        with pytest.raises(CellFailed) as caught:
+            RunningPeer(peer, tmp_path, stack, switch.check_alive).ready()
+        assert time.monotonic() - before < 5
+    assert str(caught.value) == ("testpmd ended with status 1 (its last words: Cause: no mbufs); "
+                                 f"see {tmp_path / 'testpmd.log'}")
+
+
+def test_a_program_that_hangs_is_named_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "PROGRAM_READY_S", 0.3)
+    waits = ("sh", "-c", "echo 'vhost_user_start_server(): waiting for client connection...' >&2; exec sleep 60")
+    with ExitStack() as stack, pytest.raises(CellFailed) as caught:
+        RunningPeer(Peer("generator", "pktgen", waits, (), ()), tmp_path, stack).ready()
+    assert words_missing(str(caught.value), ["generator hangs", "waiting for client", "generator.log"]) == []
 
 
 @pytest.mark.parametrize("guest_kind", ["process", "qemu"])

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from harness import bed, cli, commands, expand, scenario, topology
 from harness.cell import Cell
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput
+from harness.plan import Setup
+from harness.ports import PORT_KINDS
 from harness.switches import SWITCHES
-from harness.switches.base import Await, Command, File, Namespace, Spawn
+from harness.switches.base import Await, Cgroup, Command, File, Namespace, Spawn
 from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of
 from harness.topology import CHAIN_MAX, CHAINS_MAX, GENERATOR
 
@@ -48,18 +50,13 @@ direction = ["one-way", "reverse", "two-way"]
 guest = ["process", "qemu"]
 chain_length = [1, 3]
 """
-MEMIF = """
-[matrix]
-topology = ["p2p", "p2v", "v2v", "loopback", "v2v-latency"]
-guest = "process"
-port_kind = "memif"
-queues = [1, 2]
-"""
 ROUND_TRIPS = """
 [matrix]
 topology = ["p2v-latency", "v2v-latency"]
 guest = ["process", "qemu"]
 """
+# two queues: Open vSwitch has no other memif ports
+EVERY_KIND = TWO_WAY + f"port_kind = {json.dumps(PORT_KINDS)}\nqueues = [1, 2]\n"
 EVERY_SWITCH = [d.name for d in SWITCHES] + ["ovs-old=ovs-dpdk@/opt/ovs-old", "testpmd-new=testpmd@/opt/dpdk-new"]
 
 
@@ -72,6 +69,7 @@ POINTS = {
     "v2v": 'topology = "v2v"\nguest = "process"',
     "v2v-two-way": 'topology = "v2v"\nguest = "qemu"\ndirection = "two-way"',
     "p2v-reverse": 'topology = "p2v"\nguest = "process"\ndirection = "reverse"',
+    "p2v-latency": 'topology = "p2v-latency"\nguest = "process"',
     "v2v-latency": 'topology = "v2v-latency"\nguest = "qemu"',
     "loopback-process": 'topology = "loopback"\nguest = "process"\nchain_length = 2\nnf = "macswap"',
     "loopback-qemu": 'topology = "loopback"\nguest = "qemu"\nframe_bytes = 1024',
@@ -132,26 +130,41 @@ def all_but_the_switch(cell: Cell) -> dict[str, Any]:
     return {key: value for key, value in asdict(cell).items() if key not in ("id", "switch", "unsupported")}
 
 
+def all_but_the_switch_of(setup: Setup) -> tuple[Any, ...]:
+    return setup.peers, setup.network, setup.switch_first, replace(setup.site, prefix="", options={})
+
+
 @pytest.mark.parametrize("cpus", [(0,), (0, 1), tuple(range(16))], ids=lambda c: f"{len(c)} CPUs")
-@pytest.mark.parametrize("source", ["quick", "large", "two-way", "memif", "round trips"])
+@pytest.mark.parametrize("source", ["quick", "large", "every kind", "round trips"])
 def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, ...], tmp_path: Path) -> None:
-    """The law of fairness: guests, generator, cores, frames and search are the same for every switch."""
-    text = {"large": LARGE, "two-way": TWO_WAY, "memif": MEMIF, "round trips": ROUND_TRIPS}.get(source)
+    """The law of fairness: guests, generator, cores, frames and search are the same for every switch. Each is compared
+    with one, and so with every other."""
+    text = {"large": LARGE, "every kind": EVERY_KIND, "round trips": ROUND_TRIPS}.get(source)
     cells = (cells_of_text(tmp_path, text, cpus=cpus, switches=EVERY_SWITCH) if text
              else cells_of(QUICK, cpus=cpus, switches=EVERY_SWITCH))
-    compared = 0
+    compared: set[tuple[str, str]] = set()
     for point, same in by_point(cells).items():
         assert [c.switch.name for c in same] == [s.partition("=")[0] for s in EVERY_SWITCH], point
-        setups = [setup_of(c) for c in same if not c.unsupported]
-        for a, b in itertools.combinations(same, 2):
-            assert all_but_the_switch(a) == all_but_the_switch(b)
-        for a, b in itertools.combinations(setups, 2):
-            compared += 1
-            assert a.peers == b.peers and a.network == b.network
-            assert a.site.sockets == b.site.sockets and a.site.devices == b.site.devices
-            assert a.site.ring_size == b.site.ring_size
-            assert a.site.cores == b.site.cores and a.site.file_prefix == b.site.file_prefix
-    assert compared >= len(by_point(cells)) / 2
+        alike = all_but_the_switch(same[0])
+        assert all(all_but_the_switch(c) == alike for c in same), point
+        able = [c for c in same if not c.unsupported]
+        setups = [all_but_the_switch_of(setup_of(c)) for c in able]
+        assert all(setup == setups[0] for setup in setups), point
+        compared |= {(c.switch.driver, c.port_kind) for c in able}
+    if source == "every kind":
+        assert compared == {(d.name, kind) for d in SWITCHES for kind in d.ports}
+
+
+def test_the_direction_is_installed_alike_for_all(tmp_path: Path) -> None:
+    """What carries one direction carries the other, and both: a golden plan of one is that of all."""
+    alike: dict[tuple[Any, ...], Any] = {}
+    cells = cells_of_text(tmp_path, EVERY_KIND, switches=EVERY_SWITCH)
+    for c in cells:
+        setup = None if c.unsupported else setup_of(c)
+        steps = (setup.network, setup.devices, setup.launch, setup.wire) if setup else c.unsupported
+        key = (c.switch.name, c.port_kind, c.topology.name, c.guest, c.chain_length, c.virtio)
+        assert alike.setdefault(key, steps) == steps, c.id
+    assert 3 * len(alike) == len(cells)
 
 
 def test_no_peer_knows_the_name_or_the_prefix_of_the_switch(tmp_path: Path) -> None:
@@ -383,11 +396,11 @@ def test_a_plan_asks_for_hugepages_only_where_memory_is_shared(tmp_path: Path) -
     assert setup_of(vm).hugepages * 2 >= 384 + 128 + 256    # the VM's memory, the generator's, the switch's
 
 
-def test_steps_are_of_the_five_kinds_and_write_only_into_the_site(tmp_path: Path) -> None:
+def test_steps_are_of_the_kinds_that_there_are_and_write_only_into_the_site(tmp_path: Path) -> None:
     for cell in cells_of_text(tmp_path, TWO_WAY + 'port_kind = ["vhost-user", "af_packet"]\n', switches=EVERY_SWITCH):
         setup = None if cell.unsupported else setup_of(cell)
         for step in (*setup.network, *setup.launch, *setup.wire) if setup else ():
-            assert isinstance(step, File | Command | Spawn | Await | Namespace)
+            assert isinstance(step, File | Command | Spawn | Await | Namespace | Cgroup)
             if isinstance(step, File):
                 assert step.path.startswith(setup.site.folder + "/")
 

@@ -50,6 +50,26 @@ def failure(call: object, *arguments: object, **more: object) -> str:
     return str(caught.value)
 
 
+# ---- last words ----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("said, reason", [
+    ("", ""),
+    ("EAL: Detected NUMA nodes: 1\n\np.click:1: unknown element class 'NoSuch'\n",
+     "p.click:1: unknown element class 'NoSuch'"),
+    ("testpmd: preferred mempool ops selected: ring_mp_mc\nEAL: Error - exiting with code: 1\n  Cause: Creation of mbuf "
+     "pool for socket 0 failed: Cannot allocate memory\nPort 0 is closed\n",
+     "Cause: Creation of mbuf pool for socket 0 failed: Cannot allocate memory"),
+    ("unsupported program: snshh\nUsage: bin/snabb <program> ...\n\nThis snabb executable has\n  alarms\n",
+     "unsupported program: snshh"),
+    ("cannot open /x.lua: No such file or directory\n\nStack Traceback\n===============\n(1) Lua function '?'\n",
+     "cannot open /x.lua: No such file or directory"),
+    ("Traceback (most recent call last):\n  File \"x.py\", line 1\nValueError: 7\n", "ValueError: 7"),
+    ("usage: bridge link set dev DEV\n       bridge link show\n", "usage: bridge link set dev DEV"),
+], ids=["nothing", "the last line", "rte_exit", "usage", "a Lua stack", "a Python stack", "nothing but usage"])
+def test_of_what_a_program_said_the_reason_is_told(said: str, reason: str) -> None:
+    assert proc.reason_in(said.splitlines()) == reason
+
+
 # ---- stopping ------------------------------------------------------------------------------------------------------
 
 def test_a_process_ends_when_asked(tmp_path: Path, started: list[Process]) -> None:
