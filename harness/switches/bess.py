@@ -80,7 +80,7 @@ class Bess(Driver):
 
 
 def _port(site: Site, index: int) -> Call:
-    arg = _any("PMDPortArg", vdev=dpdk.vdevs(site)[index])
+    arg = _any("PMDPortArg", vdev=dpdk.device(site, index))
     return "CreatePort", {"name": _name(index), "driver": "PMDPort", "arg": arg,
                           "num_inc_q": site.queues, "num_out_q": site.queues,
                           "size_inc_q": site.ring_size, "size_out_q": site.ring_size}

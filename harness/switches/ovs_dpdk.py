@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from harness import programs
 from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
 from harness.switches import dpdk
@@ -48,6 +49,7 @@ class OvsDpdk(Ovs):
         return super().launch(site)
 
     def config(self, site: Site) -> Mapping[str, str]:
+        nics = [nic for nic in site.nics if nic]       # it may look at no others
         return {
             "dpdk-init": "true",
             "dpdk-socket-mem": str(SOCKET_MEM_MIB),
@@ -55,19 +57,20 @@ class OvsDpdk(Ovs):
             "dpdk-socket-limit": str(SOCKET_MEM_MIB),
             "dpdk-lcore-mask": cpu_mask([site.cores.control]),
             "pmd-cpu-mask": cpu_mask(site.cores.switch),
-            "dpdk-extra": f"--in-memory --single-file-segments --no-pci --file-prefix={site.file_prefix}",
+            "dpdk-extra": " ".join(["--in-memory", "--single-file-segments", *programs.bus(nics),
+                                    f"--file-prefix={site.file_prefix}", *programs.attached(nics)]),
             **lookups(site),
         }
 
     def interface(self, site: Site, index: int) -> list[str]:
         mtu = [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
-        if site.port_kind == "vhost-user":
+        if dpdk.device(site, index).startswith("net_vhost"):
             kind = ["type=dpdkvhostuser"] if site.makes_sockets else [
                 "type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}"]
             return [*kind, *super().interface(site, index), *mtu]
         queues = [f"options:n_rxq={site.queues}"] if site.queues > 1 else []
         # quoted, since ovs-vsctl splits values at commas
-        return ["type=dpdk", f'options:dpdk-devargs="{dpdk.vdev(site, index)}"', *queues,
+        return ["type=dpdk", f'options:dpdk-devargs="{dpdk.device(site, index)}"', *queues,
                 *super().interface(site, index), *mtu]
 
     def cycles(self, site: Site, output: Output) -> Cycles | None:
