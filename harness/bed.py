@@ -90,7 +90,7 @@ def _nics(where: str, table: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     if both := set(sides["generator"]) & set(sides["switch"]):
         raise BadInput(f"{where}: {min(both)} cannot be the generator's and the switch's")
     if len(sides["generator"]) != len(sides["switch"]):
-        raise BadInput(f"{where}: keys 'generator' and 'switch' must have as many addresses: the two ends of each cable")
+        raise BadInput(f"{where}: keys 'generator' and 'switch' must have as many: the two ends of each cable")
     return tuple(zip(sides["generator"], sides["switch"]))
 
 

@@ -47,8 +47,8 @@ def vhost(index: int, socket: str, queues: int = 1, client: bool = True) -> str:
 
 
 def memif(index: int, socket: str, role: str, ring_size: int, address: str = "") -> str:
-    """A memif port of any DPDK program. `role`: "server", which makes the socket, or "client", which makes the rings, as
-    large as it was told. (nics/memif.rst)"""
+    """A memif port of any DPDK program. `role`: "server", which makes the socket, or "client", which makes the rings,
+    as large as it was told. (nics/memif.rst)"""
     words = [f"net_memif{index}", f"role={role}", "id=0", f"socket={socket}", "socket-abstract=no",
              f"bsize={BUFFER_BYTES}", f"rsize={ring_size.bit_length() - 1}"]
     return ",".join(words + ([f"mac={address}"] if address else []))

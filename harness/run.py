@@ -107,8 +107,8 @@ def _missing_nics(cells: Sequence[Cell]) -> list[str]:
         if driver is None:
             lines.append(f"there is no PCI device {nic} ([ports.pci] of the testbed): lspci -D lists them")
         elif driver not in host.NIC_DRIVERS:
-            lines.append(f"NIC {nic} has {f'the driver {driver}' if driver else 'no driver'}, not one through which DPDK "
-                         f"can take it: dpdk-devbind.py -b vfio-pci {nic}")
+            has = f"the driver {driver}" if driver else "no driver"
+            lines.append(f"NIC {nic} has {has}, not one through which DPDK can take it: dpdk-devbind.py -b vfio-pci {nic}")
     return lines
 
 

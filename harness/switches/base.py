@@ -66,8 +66,8 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Cgroup:
-    """Make a control group at this path whose processes have these CPUs; none: those of the group that it is in. With the
-    cell it goes."""
+    """Make a control group at this path whose processes have these CPUs; none: those of the group that it is in. With
+    the cell it goes."""
 
     path: str
     cpus: tuple[int, ...] = ()

@@ -18,8 +18,8 @@ def refuse_too_many(site: Site) -> None:
 
 
 def device(site: Site, index: int) -> str:
-    """Of a port: a NIC's address, or a virtual device. Client: our peers own the sockets, as for every switch, unless the
-    scenario says otherwise."""
+    """Of a port: a NIC's address, or a virtual device. Client: our peers own the sockets, as for every switch, unless
+    the scenario says otherwise."""
     if site.nics[index:] and site.nics[index]:
         return site.nics[index]
     if site.devices:
@@ -54,7 +54,8 @@ def version_of(binary: str) -> str:
 
 def counters_of(site: Site, index: int, who: str) -> PortCounters:
     """Of a port, by DPDK's telemetry; CellFailed if `who` answers something else."""
-    stats = telemetry.query(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"), f"/ethdev/stats,{numbers(site)[index]}")
+    number = numbers(site)[index]
+    stats = telemetry.query(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"), f"/ethdev/stats,{number}")
     try:
         # what a full peer did not take is in none of the port's counters
         return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"], None)

@@ -40,12 +40,12 @@ class OvsDpdk(Ovs):
         return replace(check, version=f"{check.version} (DPDK {built_with[1]})")
 
     def launch(self, site: Site) -> list[Step]:
-        # a transmit queue for each of its polling threads and one for the main thread, whatever n_rxq is (dpif-netdev.c,
-        # reconfigure_datapath), while the ends of a memif port must have as many rings (memif_socket.c)
+        # a transmit queue for each of its polling threads and one for the main thread, whatever n_rxq is
+        # (dpif-netdev.c, reconfigure_datapath), while the ends of a memif port must have as many rings (memif_socket.c)
         threads = len(site.cores.switch) + 1
         if site.port_kind == "memif" and site.queues != threads:
-            raise Unsupported(f"Open vSwitch has {threads} transmit queues a port, one for each of its CPUs and one more, "
-                              f"and the other end of a memif port must have as many: take queues = {threads}")
+            raise Unsupported(f"Open vSwitch has {threads} transmit queues a port, one for each of its CPUs and one "
+                              f"more, and the other end of a memif port must have as many: take queues = {threads}")
         return super().launch(site)
 
     def config(self, site: Site) -> Mapping[str, str]:
