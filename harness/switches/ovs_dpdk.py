@@ -15,7 +15,7 @@ from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
 from harness.switches import dpdk
 from harness.switches.base import Check, Output, Site, Step, cpu_mask
-from harness.switches.ovs import COMMAND_TIMEOUT_S, FORWARDING, LOOKUPS, Ovs, lookups
+from harness.switches.ovs import BRIDGE, COMMAND_TIMEOUT_S, FORWARDING, LOOKUPS, Ovs, lookups, ovs_command
 
 PMD_STATS = ("dpif-netdev/pmd-stats-show",)
 SOCKET_MEM_MIB = 512
@@ -46,7 +46,18 @@ class OvsDpdk(Ovs):
         if site.port_kind == "memif" and site.queues != threads:
             raise Unsupported(f"Open vSwitch has {threads} transmit queues a port, one for each of its CPUs and one "
                               f"more, and the other end of a memif port must have as many: take queues = {threads}")
-        return super().launch(site)
+        return super().launch(site) + (self._pool_first(site) if site.makes_sockets else [])
+
+    def _pool_first(self, site: Site) -> list[Step]:
+        """A port to nowhere comes and goes, so that the packet pool is there before peers connect. Open vSwitch makes it
+        with the first port that it uses, and asks for twice of what it may have (netdev-dpdk.c, dpdk_mp_create): until
+        it takes less, peers that connect find no memory, and those that connect by themselves do not try again."""
+        kind = ("type=dpdk", "options:dpdk-devargs=net_null0", "ofport_request=60000")
+        return [ovs_command(site, "add-port", BRIDGE, "pool", "--", "set", "Interface", "pool", *kind, *self._mtu(site)),
+                ovs_command(site, "del-port", BRIDGE, "pool")]
+
+    def _mtu(self, site: Site) -> list[str]:
+        return [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
 
     def config(self, site: Site) -> Mapping[str, str]:
         nics = [nic for nic in site.nics if nic]       # it may look at no others
@@ -63,7 +74,7 @@ class OvsDpdk(Ovs):
         }
 
     def interface(self, site: Site, index: int) -> list[str]:
-        mtu = [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
+        mtu = self._mtu(site)
         if dpdk.device(site, index).startswith("net_vhost"):
             kind = ["type=dpdkvhostuser"] if site.makes_sockets else [
                 "type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}"]

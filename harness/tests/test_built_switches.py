@@ -7,8 +7,11 @@ import csv
 import ipaddress
 import os
 import re
+import shutil
+import signal
 import socket
 import struct
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +31,8 @@ from harness.switches.bess import Bess
 from harness.switches.fastclick import FastClick
 from harness.switches.snabb import Snabb
 from harness.switches.vpp import Vpp
-from harness.tests.support import FOLDER, cells_of_text, executable, processes_of, setup_of, vswbench, write
+from harness.tests.support import (FOLDER, cells_of_text, eventually, executable, processes_of, setup_of,
+                                   start_vswbench, vswbench, write)
 from harness.topology import Topology, build
 from harness.virtio import Virtio
 
@@ -89,7 +93,8 @@ def test_list_looks_where_the_environment_and_the_testbed_say(monkeypatch: pytes
 SAYS = {"vpp": "",
         "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
         "fastclick": "2.1"}
-LIBRARIES = ("lib/x86_64-linux-gnu/libvnet.so.23.06", "lib/x86_64-linux-gnu/vpp_plugins/vhost_plugin.so")
+LIBRARIES = ("lib/x86_64-linux-gnu/libvnet.so.23.06",
+             *(f"lib/x86_64-linux-gnu/vpp_plugins/{name}_plugin.so" for name in ("vhost", "af_packet", "memif")))
 CLASSES = "Idle\nControlSocket\nFromDPDKDevice\nToDPDKDevice"
 HEARD = {"vpp": "23.06",
          "snabb": "2024.08 (3-gf32729274)",
@@ -164,7 +169,7 @@ def brought_up(driver: Any, prefix: Path, folder: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-READY = {"vpp": "cli.sock", "fastclick": "control", "snabb": "ready"}
+READY = {"vpp": "api.sock", "fastclick": "control", "snabb": "ready"}
 
 
 @every_built
@@ -241,17 +246,20 @@ VPP_STATS = """[1 @ 0]: 0 packets /if/drops
 """
 
 
+INTERFACES = {"p0": "VirtualEthernet0/0/0", "p1": "VirtualEthernet0/0/1"}
+
+
 def test_counters_of_a_real_vpp_are_read_and_what_a_port_did_not_take_was_not_sent() -> None:
-    assert vpp.parse_counters(VPP_STATS, ["p0", "p1"]) == [PortCounters("p0", 242130, 238704, 2850),
+    assert vpp.parse_counters(VPP_STATS, INTERFACES) == [PortCounters("p0", 242130, 238704, 2850),
                                                            PortCounters("p1", 241554, 239568, 2562)]
 
 
 def test_counters_of_vpp_are_sums_over_its_threads() -> None:
     more = VPP_STATS.replace("[1 @ 0]: 0 packets, 0 bytes /if/rx", "[1 @ 0]: 7 packets, 420 bytes /if/rx").replace(
-        "[2 @ 0]: 0 packets /if/drops", "[2 @ 0]: 5 packets /if/drops").replace(
+        "[2 @ 0]: 0 packets /if/drops", "[2 @ 0]: 2000 packets /if/drops").replace(
         "[0 @ 0]: 0 packets /err/VirtualEthernet0/0/1-tx", "[0 @ 0]: 1000 packets /err/VirtualEthernet0/0/1-tx")
-    assert vpp.parse_counters(more, ["p0", "p1"]) == [PortCounters("p0", 242137, 238704, 2850),
-                                                      PortCounters("p1", 241554, 238568, 2567)]
+    assert vpp.parse_counters(more, INTERFACES) == [PortCounters("p0", 242137, 238704, 2850),
+                                                      PortCounters("p1", 241554, 238568, 4562)]
 
 
 @pytest.mark.parametrize("text", ["", "Couldn't connect to vpp, does /run/x exist?",
@@ -259,7 +267,7 @@ def test_counters_of_vpp_are_sums_over_its_threads() -> None:
                                   VPP_STATS.replace("VirtualEthernet0/0/1 ", "VirtualEthernet0/0/11 ")])
 def test_statistics_of_another_kind_fail_the_cell_and_not_the_run(text: str) -> None:
     with pytest.raises(CellFailed, match="vpp_get_stats"):
-        vpp.parse_counters(text, ["p0", "p1"])
+        vpp.parse_counters(text, INTERFACES)
 
 
 @pytest.mark.parametrize("forwarding, joins", [
@@ -553,6 +561,63 @@ def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folde
         for rx, tx in ((one, other), (other, one)):     # what is missing was dropped, or is still in the switch
             assert 0 < int(tx["tx_count"]) <= int(rx["rx_count"]) and int(tx["dropped_count"]) >= 0
     assert processes_of(folder) == [] and outside() <= before
+
+
+SYSTEMS_VPP = """
+unix { nodaemon nosyslog cli-listen /run/vpp/cli.sock }
+buffers { buffers-per-numa 1024 page-size default }
+plugins { plugin default { disable } }
+"""
+
+
+@pytest.fixture
+def systems_vpp(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """A VPP with all paths at their defaults; asks it for its interfaces."""
+    prefix = prefix_of(Vpp())
+    if Path("/run/vpp").exists() or not os.access("/run", os.W_OK):
+        pytest.skip("/run/vpp is there, so of a VPP of this machine, or cannot be made")
+    config = write(tmp_path / "system.conf", SYSTEMS_VPP)
+    with subprocess.Popen([f"{prefix}/bin/vpp", "-c", str(config)], stdin=subprocess.PIPE) as process:
+        def ask() -> str:
+            return subprocess.run([f"{prefix}/bin/vppctl", "show", "interface"], capture_output=True, text=True,
+                                  timeout=10, stdin=subprocess.DEVNULL, check=False).stdout
+        try:
+            eventually(lambda: "local0" in ask(), 20)
+            yield ask
+        finally:
+            process.terminate()
+            process.wait(10)
+            shutil.rmtree("/run/vpp")
+
+
+def test_a_systems_vpp_is_left_alone_and_a_killed_one_leaves_nothing(systems_vpp: Callable[[], str], folder: Path,
+                                                                      tmp_path: Path) -> None:
+    scenario = write(tmp_path / "long.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"').replace(
+        "trials = 1", "trials = 100"))
+    command = ("run", scenario, "--switch", f"vpp=vpp@{prefix_of(Vpp())}", "--out", tmp_path / "out")
+    before, system = outside(), systems_vpp()
+
+    def measured(count: int) -> list[int]:
+        """Pids of VPP and its peer, once so many runs have measured something."""
+        eventually(lambda: sum(len(rows_of(p)) > 0 for p in (tmp_path / "out").glob("*/trials.csv")) == count, 60)
+        return processes_of(folder)
+
+    with start_vswbench(folder, *command) as process:
+        [switch] = [pid for pid in measured(1) if b"startup.conf" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(switch, signal.SIGKILL)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "vpp was killed by signal SIGKILL" in out
+    assert outside() <= before and systems_vpp() == system
+
+    with start_vswbench(folder, *command) as process:
+        measured(2)
+        process.kill()
+        process.communicate()
+    eventually(lambda: not processes_of(folder), 5)
+    assert any("/dev/shm/vswbench-" in path for path in outside() - before)
+    short = write(tmp_path / "short.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"'))
+    assert vswbench(folder, "run", short, *command[2:], timeout_s=60)[0] == 0
+    assert outside() <= before and systems_vpp() == system
 
 
 def test_drivers_of_built_switches_are_found_by_name() -> None:

@@ -88,24 +88,25 @@ POINTS = {
 }
 
 
-# What is alike for all switches is looked at for one.
+# What is alike for all switches, or of one only, is looked at for one.
 OF_ONE_SWITCH = {
-    "chains": 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\nnf = "macswap+io"',
-    "xdp-forward": 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
+    ("chains", "testpmd"): 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\nnf = "macswap+io"',
+    ("xdp-forward", "testpmd"): 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
+    ("switch-sockets", "ovs-dpdk"): 'topology = "p2p"\nsockets = "switch"\nqueues = 2',
 }
 ON_NICS = {
     "p2p-pci": 'topology = "p2p"\nport_kind = "pci"',
     "loopback-pci": 'topology = "loopback"\nguest = "qemu"\nport_kind = "pci"',
 }
-GOLDENS = [*((p, d.name) for p in POINTS for d in SWITCHES), *((p, "testpmd") for p in OF_ONE_SWITCH),
-           *((p, d.name) for p in ON_NICS for d in SWITCHES if "pci" in d.ports)]
+GOLDENS = {**{(point, d.name): text for point, text in POINTS.items() for d in SWITCHES}, **OF_ONE_SWITCH,
+           **{(point, d.name): text for point, text in ON_NICS.items() for d in SWITCHES if "pci" in d.ports}}
 
 
 @pytest.mark.parametrize("point, switch", GOLDENS)
 def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> None:
     """What is started for a cell changes only on purpose."""
-    matrix = "[matrix]\n" + (POINTS | OF_ONE_SWITCH | ON_NICS)[point]
-    [cell] = cells_of_text(tmp_path, matrix, switches=[switch], testbed=write(tmp_path / "testbed.toml", NICS))
+    [cell] = cells_of_text(tmp_path, "[matrix]\n" + GOLDENS[point, switch], switches=[switch],
+                           testbed=write(tmp_path / "testbed.toml", NICS))
     c = cell.cores
     text = f"# {cell.id}\n# {cell.title}\n# switch on CPUs {c.switch}, control on {c.control}, {c.pollers}\n"
     text += f"n/a: {cell.unsupported}\n" if cell.unsupported else "\n".join(commands.lines(setup_of(cell, "$RUN"))) + "\n"
