@@ -30,6 +30,9 @@ MEMORY_SPARE_MIB = 512      # left to the rest of the machine
 PREFIX = "vswbench-"
 NAMESPACES = Path("/run/netns")
 SHARED = Path("/dev/shm")
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+# through which DPDK has a NIC; Mellanox's keep theirs (DPDK Guides, linux_gsg/linux_drivers.rst)
+NIC_DRIVERS = ("vfio-pci", "uio_pci_generic", "igb_uio", "mlx4_core", "mlx5_core")
 RUN_VARIABLE = "VSWBENCH_RUN"   # in the environment of every process of a run: the run's folder
 
 
@@ -214,6 +217,14 @@ def memory_mib(what: str) -> int:
         if name == what:
             return int(value.split()[0]) // 1024
     return 0
+
+
+def nic_driver(address: str) -> str | None:
+    """The kernel's driver of a PCI device; empty if it has none, None if there is no such device."""
+    link = PCI_DEVICES / address / "driver"
+    if not link.parent.exists():
+        return None
+    return link.resolve().name if link.exists() else ""
 
 
 def has_vhost_net() -> bool:
