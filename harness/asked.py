@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from harness import bed, expand, host, scenario
-from harness.errors import BadInput
 from harness.cell import Cell
+from harness.errors import BadInput
 from harness.switches import find
 from harness.switches.base import Driver
 

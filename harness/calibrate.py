@@ -22,10 +22,10 @@ from rich.table import Table
 
 from harness import calibration, expand, host, plan, programs, testbed
 from harness.bed import Bed
+from harness.cell import Cell
 from harness.cores import assign
 from harness.errors import CannotRun
 from harness.guest import RunningPeer
-from harness.cell import Cell
 from harness.peers import Image, Peer
 from harness.scenario import MATRIX, Scenario, Search
 from harness.topology import GENERATOR

@@ -14,8 +14,8 @@ from typing import Any
 
 from harness import host
 from harness.bed import Bed
-from harness.cores import assign
 from harness.cell import Cell
+from harness.cores import assign
 from harness.search import Result
 from harness.topology import GENERATOR, ceiling_direction
 

@@ -36,6 +36,7 @@ class Cell:
     nf_arguments: tuple[tuple[str, str], ...] = ()
     virtio: Virtio = Virtio()
     machine: Machine = Machine()
+    pci: tuple[tuple[str, str], ...] = ()       # both ends of every cable: (generator's NIC, switch's NIC)
 
     @property
     def point(self) -> str:
@@ -48,9 +49,14 @@ class Cell:
         return self.topology.chain_length
 
     @property
+    def chain_count(self) -> int:
+        """Chains beside each other; 0 where there is no loopback."""
+        return self.topology.chain_count if self.chain_length else 0
+
+    @property
     def nf_names(self) -> tuple[str, ...]:
-        """The nf of each guest of the chain, in order."""
-        return nfs.names(self.nf, self.chain_length)
+        """The nf of each guest of all chains, in order."""
+        return nfs.names(self.nf, self.chain_length) * self.chain_count
 
     @property
     def has_latency(self) -> bool:
@@ -70,8 +76,9 @@ class Cell:
 
     @property
     def variant(self) -> str:
-        """What is not as usual of its ports and VMs; empty if nothing."""
-        return "-".join(filter(None, (self.virtio.label, self.machine.label)))
+        """What is not as usual of its chains, ports and VMs; empty if nothing."""
+        chains = f"{self.chain_count}chains" if self.chain_count > 1 else ""
+        return "-".join(filter(None, (chains, self.virtio.label, self.machine.label)))
 
     @property
     def flags(self) -> list[str]:

@@ -12,13 +12,13 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, figures, meter, report, rerun,
-                     results, resume, run, simulate, table, terminal, traffic)
+from harness import (asked, bed, bisect, bundle, calibrate, calibration, commands, expand, figures, meter, plan,
+                     report, rerun, results, resume, run, simulate, table, terminal, traffic)
 from harness.asked import Asked
 from harness.bench import command as bench
+from harness.cell import Cell
 from harness.compare import command as compare
 from harness.errors import BadInput, CannotRun, CellFailed
-from harness.cell import Cell
 from harness.progress import Progress
 from harness.switches import SWITCHES, options
 from harness.switches.base import Driver
@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
                              help="say only what went wrong, and at the end where the results are")
             sub.add_argument("--out", type=Path, default=run.ROOT / "results", metavar="DIR",
                              help="where the run's folder is made (default results/)")
-    command("list", _list, "the switches and the scenarios there are").add_argument("--json", action="store_true")
+    sub = command("list", _list, "the switches and the scenarios there are")
+    sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--testbed", type=Path, metavar="FILE", help="with the switches of this testbed (TOML)")
     sub = command("calibrate", _calibrate, "what this machine and our own programs can do, without a switch")
     sub.add_argument("--quick", action="store_true", help="in some 20 s: fewer frame sizes and rates")
     sub.add_argument("--if-needed", action="store_true", help="only if there is none of this machine and this build")
@@ -257,7 +259,7 @@ def _traffic(cell: Cell) -> str:
     assert cell.traffic
     rate_pps = (cell.search.rate_pps or (1.0,))[0]
     streams = [traffic.stream(cell.traffic, cell.frame_bytes, cell.flows, rate_pps, back=flow.back)
-               for flow in cell.topology.flows]
+               for flow in cell.topology.flows[:cell.topology.direction_count]]      # chains are alike
     asked = [json.dumps({key: value for key, value in s.items() if key != "rate_pps"}) for s in streams]
     return "\n".join([f"traffic {cell.traffic.label}: {cell.traffic.text}",
                       *(f"  direction {i}: {text}" for i, text in enumerate(asked))])
@@ -296,9 +298,12 @@ def _list(arguments: argparse.Namespace) -> int:
         print(json.dumps({"switches": [d.name for d in SWITCHES], "scenarios": scenarios}))
         return 0
     print("switches:")
-    for driver in SWITCHES:
-        check = driver.check("/usr")
-        print(f"  {driver.name:13} {check.version if not check.missing else 'missing: ' + check.missing}"
+    the_bed = bed.load(arguments.testbed)
+    names = dict.fromkeys([*(driver.name for driver in SWITCHES), *(entry.name for entry in the_bed.switches)])
+    for entry in expand.switch_entries(list(names), the_bed):
+        driver = plan.driver_of(entry)
+        check = driver.check(entry.prefix)
+        print(f"  {entry.name:13} {check.version if not check.missing else 'missing: ' + check.missing}"
               f"  (ports: {', '.join(driver.ports)}{_options(driver)})")
     print("scenarios:")
     for name, purpose in scenarios.items():

@@ -6,18 +6,19 @@ import shlex
 from harness import plan, qemu
 from harness.bed import Bed
 from harness.cell import Cell
+from harness.isolation import WHOLE, Isolation
 from harness.peers import Image
 from harness.plan import Setup
-from harness.switches.base import Await, File, Namespace, Spawn, Step
+from harness.switches.base import Await, Cgroup, File, Namespace, Spawn, Step
 
 RUN_FOLDER = "$RUN"         # stands for the run's own folder
 LOG_FOLDER = "$LOGS"        # for the cell's logs in the results folder
 
 
-def setup_of(cell: Cell, the_bed: Bed, image: Image) -> Setup:
+def setup_of(cell: Cell, the_bed: Bed, image: Image, apart: Isolation = WHOLE) -> Setup:
     """What would be started, with names for folders that only a run has."""
     accel = "tcg" if the_bed.accel == "auto" else the_bed.accel
-    return plan.setup(cell, the_bed, image, RUN_FOLDER, LOG_FOLDER, accel)
+    return plan.setup(cell, the_bed, image, RUN_FOLDER, LOG_FOLDER, accel, apart=apart)
 
 
 def lines(setup: Setup) -> list[str]:
@@ -49,6 +50,8 @@ def _step(step: Step) -> str:
         return f"wait for {step.path}"
     if isinstance(step, Namespace):
         return f"make network namespace {step.name}"
+    if isinstance(step, Cgroup):
+        return f"make control group {step.path}" + (f" for CPUs {','.join(map(str, step.cpus))}" if step.cpus else "")
     env = "".join(f"{key}={shlex.quote(value)} " for key, value in step.env)
     verb = "start" if isinstance(step, Spawn) else "run"
     return f"{verb} {env}{shlex.join(step.argv)}"

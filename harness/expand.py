@@ -85,27 +85,27 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
 def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]:
     """The cells of a scenario without a switch; keys that a topology has no use for are taken out, once."""
     m = scenario.matrix
-    keys = ("topology", "direction", "guest", "nf", "chain_length", "flows", "port_kind", "idle")
+    keys = ("topology", "direction", "guest", "nf", "chain_length", "chains", "flows", "port_kind", "idle")
     kinds = [Virtio(*values) for values in itertools.product(*(m[key] for key in virtio.MATRIX))]
     mean = scenario.traffic.mean_frame_bytes if scenario.traffic else None
     sizes = m["frame_bytes"] if mean is None else (mean,)
     seen = set()
     for point in itertools.product(*(m[key] for key in keys), sizes, kinds):
-        name, direction, guest, nf, chain, flows, kind, idle, size, ports = point
+        name, direction, guest, nf, chain, chains, flows, kind, idle, size, ports = point
         if name != "loopback":
-            nf, chain = topology.REFLECTOR if name in topology.ROUND_TRIPS else "", 0
+            nf, chain, chains = topology.REFLECTOR if name in topology.ROUND_TRIPS else "", 0, 1
             idle = "auto"
         chain = (len(nfs.chain(nf)) if name == "loopback" else 0) or chain
         if name == "p2p":
             guest = "none"
         elif guest == "none":
             continue
-        ports = ports.of_a_ring_port if kind not in ("vhost-user", AUTO) else ports
-        if (key := (name, direction, guest, nf, chain, flows, kind, idle, size, ports)) in seen:
+        ports = ports.of_a_ring_port if kind not in (*virtio.KINDS, AUTO) else ports
+        if (key := (name, direction, guest, nf, chain, chains, flows, kind, idle, size, ports)) in seen:
             continue
         seen.add(key)
         try:
-            topo = topology.build(name, chain, direction)
+            topo = topology.build(name, chain, direction, chains)
         except BadInput as why:
             raise BadInput(f"{scenario.source}: [matrix]: {why}") from None
         peers = ([GENERATOR] * bed.generator_cpus if topo.ports_of(GENERATOR) else []) + [g.name for g in topo.guests]
@@ -116,7 +116,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         yield Cell("", scenario.name, SwitchEntry("", "", ""), topo, guest, nf, direction, kind, size, flows,
                    scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat, idle=idle,
                    nf_arguments=scenario.nf_arguments if nf else (), virtio=ports,
-                   machine=scenario.machine if guest == "qemu" else Machine())
+                   machine=scenario.machine if guest == "qemu" else Machine(), pci=bed.pci if kind == "pci" else ())
 
 
 def _common_kind(cell: Cell, entries: Sequence[SwitchEntry]) -> str:
@@ -140,6 +140,9 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
         return replace(mine, unsupported=why)
     if cell.idle == "interrupt" and cell.virtio.queues > 1:
         return replace(mine, unsupported="idle = \"interrupt\" waits on one queue pair a port: take another idle")
+    if cell.idle == "interrupt" and cell.port_kind not in ports.WITH_INTERRUPTS:
+        return replace(mine, unsupported=f"DPDK has no receive interrupts on ports of kind {cell.port_kind}: take "
+                       "another idle")
     if cell.idle == "interrupt" and cell.guest == "qemu":
         return replace(mine, unsupported="a VM's NIC has no receive interrupts under uio_pci_generic: take "
                        "another idle")
@@ -161,4 +164,7 @@ def _no_ports(cell: Cell) -> str:
     if why := kernelnf.unsupported(cell.nf_names, cell.guest, cell.port_kind, cell.virtio.queues, cell.idle,
                                    cell.frame_max_bytes, cell.traffic):
         return why
+    if cell.port_kind == "pci" and not 0 < (count := len(cell.topology.ports_of(GENERATOR))) <= len(cell.pci):
+        return (f"{count} NICs a side are needed, and [ports.pci] of the testbed has {len(cell.pci)}" if count
+                else f"topology {cell.topology.name} has no NICs: use vhost-user")
     return ports.unsupported(cell.port_kind, cell.guest, cell.frame_max_bytes, cell.machine.image, cell.virtio.queues)

@@ -30,6 +30,7 @@ class RunningPeer:
         self._needs = needs
         self.channel: Channel | None = None
         self.tsc_hz = 0.0           # as its program measured it; a VM has the host's
+        self.xdp_mode = ""          # of an nf in XDP: "native", or "generic" where a driver of its devices has none
         self._stack = stack
         log = log_folder / f"{peer.name}.log"
         if peer.vm:
@@ -59,7 +60,8 @@ class RunningPeer:
             self.channel = Channel(self.peer.name, pipe_in.fileno(), pipe_out.fileno(), self._alive,
                                    str(self.process.log), self.process.last_words)
         assert self.channel
-        self.tsc_hz = float(self.channel.event("ready", PROGRAM_READY_S)["tsc_hz"])
+        said = self.channel.event("ready", PROGRAM_READY_S)
+        self.tsc_hz, self.xdp_mode = float(said["tsc_hz"]), str(said.get("xdp_mode", ""))
 
     def _alive(self, patience_s: float) -> None:
         self.process.check_alive(patience_s)

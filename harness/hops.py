@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import nfs
+from harness.topology import End
 
 # What each of vnf's sides counts.
 COUNTS = ("rx_count", "tx_count", "tx_full_count", "missed_count")
@@ -40,19 +41,19 @@ class Hop:
 Stats = Mapping[str, Any]
 
 
-def between(guests: Sequence[tuple[str, str]], before: Sequence[Stats], after: Sequence[Stats], sent: Sequence[int],
-            received: Sequence[int], meter: str) -> list[Hop]:
-    """The hops of a chain, in order, of each direction. `guests` are (name, nf) along direction 0; `sent` and
-    `received` what the generator and the meter counted by direction."""
+def between(guests: Sequence[tuple[str, str]], before: Sequence[Stats], after: Sequence[Stats],
+            flows: Sequence[tuple[bool, int, int, End]]) -> list[Hop]:
+    """The hops of a chain, in order, of each direction. `guests` are (name, nf) along the way there; `flows`: is it the
+    way back, what was sent and received, and who metered it where."""
     found: list[Hop] = []
-    for direction, (first, last) in enumerate(zip(sent, received)):
-        order = range(len(guests)) if direction == 0 else reversed(range(len(guests)))
+    for back, first, last, (meter, port) in flows:
+        order = reversed(range(len(guests))) if back else range(len(guests))
         offered = first
         for i in order:
-            hop = _hop(*guests[i], direction, offered, before[i], after[i])
+            hop = _hop(*guests[i], int(back), offered, before[i], after[i])
             found.append(hop)
             offered = hop.tx_count or 0
-        found.append(Hop(meter, "", direction, 1 - direction, offered, last))
+        found.append(Hop(meter, "", int(back), port, offered, last))
     return found
 
 
@@ -68,6 +69,6 @@ def _hop(guest: str, nf: str, direction: int, offered: int, before: Stats, after
 
     return Hop(guest, nf, direction, now["rx_port"], offered, **counts,
                dropped={reason: now["dropped"][reason] - then["dropped"][reason] for reason in nfs.DROPS
-                        if now["dropped"]},
+                        if reason in now["dropped"]},
                cycles_per_packet=ratio("busy_cycles", "rx_count"), nf_cycles_per_packet=ratio("nf_cycles", "rx_count"),
                cpu_ratio=ratio("cpu_ns", "time_ns"))

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from harness import cgroup
 from harness.errors import CannotRun
 
 HUGEPAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
@@ -28,6 +29,10 @@ HUGEPAGE_SPARE = 32         # DPDK rounds its memory up to whole pages here and 
 MEMORY_SPARE_MIB = 512      # left to the rest of the machine
 PREFIX = "vswbench-"
 NAMESPACES = Path("/run/netns")
+SHARED = Path("/dev/shm")
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+# through which DPDK has a NIC; Mellanox's keep theirs (DPDK Guides, linux_gsg/linux_drivers.rst)
+NIC_DRIVERS = ("vfio-pci", "uio_pci_generic", "igb_uio", "mlx4_core", "mlx5_core")
 RUN_VARIABLE = "VSWBENCH_RUN"   # in the environment of every process of a run: the run's folder
 
 
@@ -88,6 +93,7 @@ def run_folder(run_id: str) -> Iterator[Path]:
         yield folder
     finally:
         del os.environ[RUN_VARIABLE]
+        remove_shared(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -120,12 +126,23 @@ def remove_namespace(name: str) -> None:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=20, check=False)
 
 
+def remove_shared(folder: Path) -> None:
+    """Take away the shared memory (shm_open(3)) that a killed switch of the run with this folder has left: where a
+    switch must have such, its name begins with that of the folder."""
+    for left in SHARED.glob(folder.name + "-*"):
+        with suppress(OSError):
+            left.unlink()
+
+
 def undo_leftover(folder: Path) -> None:
     """End what is left of a killed run's processes, undo what stands in its undo.json, then remove its network
-    namespaces (ports.py names them) and its folder."""
+    namespaces (ports.py names them), control groups (isolation.py), its shared memory and its folder."""
     end_processes(folder)
+    remove_shared(folder)
     for left in NAMESPACES.glob(folder.name + "-*"):
         remove_namespace(left.name)
+    for group in cgroup.leftovers(folder.name):
+        cgroup.remove(group)
     try:
         undo = json.loads((folder / "undo.json").read_text())
         pages = undo.get("hugepages_count")
@@ -200,6 +217,14 @@ def memory_mib(what: str) -> int:
         if name == what:
             return int(value.split()[0]) // 1024
     return 0
+
+
+def nic_driver(address: str) -> str | None:
+    """The kernel's driver of a PCI device; empty if it has none, None if there is no such device."""
+    link = PCI_DEVICES / address / "driver"
+    if not link.parent.exists():
+        return None
+    return link.resolve().name if link.exists() else ""
 
 
 def has_vhost_net() -> bool:

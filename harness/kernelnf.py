@@ -5,6 +5,8 @@ NICs, in a process guest its ends of the ports. Pure.
     linux-router    IPv4 forwarding from either device to the other; it takes what is addressed to it, and addresses it to
                     the next router, or to whoever is behind the chain
     linux-bridge    the kernel's bridge, which learns
+    xdp-forward     a router as the first, but a program of ours at the devices' drivers does it (XDP) and asks the kernel
+                    only where to
 """
 
 from collections.abc import Sequence
@@ -14,8 +16,10 @@ from harness.topology import GENERATOR, End, Topology
 from harness.traffic import STANDARD_FRAME_BYTES, Traffic
 
 PROGRAM = "kernelnf"
-ROUTER = "linux-router"
-NAMES = (ROUTER, "linux-bridge")
+XDP_PROGRAM = "xdp_forward.bpf.o"       # part of it, where clang was there
+XDP = "xdp-forward"
+ROUTERS = ("linux-router", XDP)
+NAMES = (*ROUTERS, "linux-bridge")
 VCPU = 1        # of a VM, which has the interrupts of its NICs: the one that polls for other nfs
 
 
@@ -33,16 +37,17 @@ def unsupported(names: Sequence[str], guest: str, kind: str, queues: int, idle: 
         return f"{mine[0]} does not poll: take idle = \"auto\""
     if frame_max_bytes > STANDARD_FRAME_BYTES:
         return f"{mine[0]} takes no frames above {STANDARD_FRAME_BYTES} bytes"
-    return _no_route(traffic) if ROUTER in mine and traffic else ""
+    router = next((name for name in mine if name in ROUTERS), "")
+    return _no_route(router, traffic) if router and traffic else ""
 
 
-def _no_route(traffic: Traffic) -> str:
+def _no_route(router: str, traffic: Traffic) -> str:
     if traffic.ip != 4 or traffic.tunnel != "none" or traffic.vlan:
-        return f"{ROUTER} forwards plain IPv4: leave ip, vlan and tunnel of [traffic] alone"
+        return f"{router} forwards plain IPv4: leave ip, vlan and tunnel of [traffic] alone"
     if traffic.replay:
-        return f"{ROUTER} takes only frames that are addressed to it, and those of a file are not"
+        return f"{router} takes only frames that are addressed to it, and those of a file are not"
     if traffic.learning_count:
-        return f"[traffic] learning_count: addresses change at a {ROUTER}, so a switch would learn the wrong ones"
+        return f"[traffic] learning_count: addresses change at a {router}, so a switch would learn the wrong ones"
     return ""
 
 
@@ -55,6 +60,6 @@ def next_hop(topology: Topology, names: Sequence[str], end: End) -> End:
     """Whom what is sent at `end` must be addressed to: the next router of the chain, since what is between them forwards
     frames as they are; or whoever is behind the chain."""
     who, port = topology.across(end)
-    while who != GENERATOR and names[[guest.name for guest in topology.guests].index(who)] != ROUTER:
+    while who != GENERATOR and names[[guest.name for guest in topology.guests].index(who)] not in ROUTERS:
         who, port = topology.across((who, 1 - port))
     return who, port

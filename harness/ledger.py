@@ -23,7 +23,7 @@ from harness.topology import Flow, Topology
 class Place:
     """What went in and what came out. `lost_count` is negative where frames were added, such as the switch's own."""
 
-    direction: int      # index of the flow
+    direction: int      # 0, and 1 for the way back
     place: str
     in_count: int | None
     out_count: int | None
@@ -57,14 +57,15 @@ def places(topology: Topology, traffic: Sequence[Traffic], counted: Sequence[Por
     if len(counted) != len(topology.ports):
         return []
     found: list[Place] = []
-    for number, (flow, sent) in enumerate(zip(topology.flows, traffic)):
+    for flow, sent in zip(topology.flows, traffic):
         at: int | None = sent.sent_count
+        way = int(flow.back)
         for entry, leave in crossed(topology, flow):
             rx, tx = counted[entry].rx_count, counted[leave].tx_count
             names = topology.ports[entry].name, topology.ports[leave].name
-            found += [Place(number, f"before {names[0]}", at, rx), Place(number, f"in {names[0]}>{names[1]}", rx, tx)]
+            found += [Place(way, f"before {names[0]}", at, rx), Place(way, f"in {names[0]}>{names[1]}", rx, tx)]
             at = tx
-        found.append(Place(number, f"after {names[1]}", at, sent.received_count))
+        found.append(Place(way, f"after {names[1]}", at, sent.received_count))
     return found
 
 

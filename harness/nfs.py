@@ -180,6 +180,7 @@ NFS: Mapping[str, Nf] = {
                  "cycles": Field(int, low=0, high=1_000_000_000)}),
     "linux-router": Nf({}),
     "linux-bridge": Nf({}),
+    "xdp-forward": Nf({}),
     "delay": Nf({"time_us": Field(float, low=0.001, high=1e7), "packets": Field(int, low=1, high=1 << 24)}, _delay),
 }
 

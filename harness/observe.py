@@ -71,7 +71,7 @@ class Observer:
         found = cost(Seen(
             self._request.rate_pps is None, trial.span_s, tsc_hz, _difference(self._before[0], self._after[0]),
             self._running_ratio, self._own(), self._perf_hz,
-            share(trial.counts.get("tx_full_ns"), trial.direction_count), share(trial.tester.get("run_delay_ns"), 1),
+            share(trial.counts.get("tx_full_ns"), trial.stream_count), share(trial.tester.get("run_delay_ns"), 1),
             shared, tuple(self._notes)))
         return replace(trial, cost=found, flags=(*trial.flags, *found.flags))
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from harness import kernelnf, machine, nfs, ports, programs, qemu, topology
+from harness import isolation, kernelnf, machine, nfs, ports, programs, qemu, topology
 from harness.bed import Bed
 from harness.cell import Cell
+from harness.isolation import Isolation
 from harness.nics import Nic, Tap, VhostUser
 from harness.ownimage import OwnImage
 from harness.scenario import fingerprint
-from harness.switches.base import inside
+from harness.switches.base import Step, inside
 from harness.topology import GENERATOR
 
 PAGE_MIB = 2            # hugepages of 2 MiB
@@ -45,16 +46,36 @@ class Peer:
     vm: qemu.Vm | None = None
 
 
-def peers_of(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool
-             ) -> Iterator[Peer]:
+def peers_of(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, accel: str, vhost_net: bool,
+             apart: Isolation) -> Iterator[Peer]:
     """The generator first, if it holds ports, then the guests in order. Arguments as of plan.setup."""
     if cell.topology.ports_of(GENERATOR):
-        yield _host_peer(cell, bed, image, folder, GENERATOR, "pktgen")
+        yield _entered(cell, folder, _host_peer(cell, bed, image, folder, GENERATOR, "pktgen"), apart)
     for guest in cell.topology.guests:
         if cell.guest == "qemu":
             yield _vm_peer(cell, bed, image, folder, logs, guest, accel, _nics(cell, folder, guest.name, vhost_net))
         else:
-            yield _host_peer(cell, bed, image, folder, guest.name, guest.role)
+            yield _entered(cell, folder, _host_peer(cell, bed, image, folder, guest.name, guest.role), apart)
+
+
+def isolating(cell: Cell, folder: str, apart: Isolation) -> list[Step]:
+    """Makes what keeps process guests apart; nothing where there are none."""
+    if cell.guest != "process":
+        return []
+    cpus = {name: (cell.cores.control, *cell.cores.all_of(name)) for name, _ in cell.cores.pollers}
+    guests = [guest.name for guest in cell.topology.guests] if cell.port_kind not in ports.ON_DEVICES else []
+    own = ports.namespace(folder)
+    return isolation.steps(apart, own, [ports.of_peer(own, guest) for guest in guests], cpus)
+
+
+def _entered(cell: Cell, folder: str, peer: Peer, apart: Isolation) -> Peer:
+    """The process in what isolating() makes for it; on ports that are devices it is in its namespace already."""
+    if cell.guest != "process":
+        return peer
+    own = ports.namespace(folder)
+    outside = peer.name == GENERATOR or cell.port_kind in ports.ON_DEVICES
+    namespace = "" if outside else ports.of_peer(own, peer.name)
+    return replace(peer, argv=isolation.entered(apart, own, peer.name, namespace, peer.argv))
 
 
 def _held(cell: Cell, peer: str) -> list[topology.Port]:
@@ -67,11 +88,12 @@ def _ends(cell: Cell, folder: str, peer: str) -> list[tuple[str, str]]:
     return [(socket_of(cell, folder, port), programs.mac(peer, port.peer_port)) for port in _held(cell, peer)]
 
 
-def _nf(cell: Cell, name: str) -> str:
+def nf_of(cell: Cell, name: str) -> str:
     """The nf of a guest with its argument."""
     if not cell.nf or name == GENERATOR:
         return ""
-    return nfs.of_guest(cell.nf, cell.nf_arguments, 1 + [g.name for g in cell.topology.guests].index(name))
+    number = [g.name for g in cell.topology.guests].index(name) % (cell.chain_length or 1)
+    return nfs.of_guest(cell.nf, cell.nf_arguments, 1 + number)
 
 
 def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
@@ -83,7 +105,7 @@ def _idle(cell: Cell, name: str, role: str, shared: str) -> str:
 
 def _kernel_nf(cell: Cell, name: str) -> list[str]:
     """Options of kernelnf in a guest whose nf is the kernel's own; empty in others."""
-    if (nf := _nf(cell, name)) not in kernelnf.NAMES:
+    if (nf := nf_of(cell, name)) not in kernelnf.NAMES:
         return []
     ends = [(port.peer, port.peer_port) for port in _held(cell, name)]
     hops = [kernelnf.next_hop(cell.topology, cell.nf_names, end) for end in ends]
@@ -93,8 +115,8 @@ def _kernel_nf(cell: Cell, name: str) -> list[str]:
 def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role: str) -> Peer:
     idle = _idle(cell, name, role, "yield")
     ring_size, queues = ring_size_of(cell, bed), cell.virtio.queues
-    options = programs.own(role, _nf(cell, name), idle, ring_size, cell.frame_max_bytes, queues)
-    mib = programs.process_mib(cell.frame_max_bytes, queues)
+    options = programs.own(role, nf_of(cell, name), idle, ring_size, cell.frame_max_bytes, queues)
+    mib = process_mib_of(cell, name)
     cpus = cell.cores.control, cell.cores.all_of(name)
     env = (("RUNTIME_DIRECTORY", folder),)
     binary = str(PurePosixPath(image.build) / role)
@@ -112,8 +134,11 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
                else programs.host_eal(prefix_of(folder, name), *cpus, vdevs, mib))
         return Peer(name, role, inside(namespace, [binary, *eal, *options]), env, ())
     ends = _ends(cell, folder, name)
-    vdevs = [programs.virtio_user(i, socket, mac, ring_size, cell.virtio) for i, (socket, mac) in enumerate(ends)]
-    argv = [binary, *programs.host_eal(prefix_of(folder, name), *cpus, vdevs, mib), *options]
+    devices = [programs.memif(i, socket, "server", ring_size, mac) if cell.port_kind == "memif"
+               else programs.virtio_user(i, socket, mac, ring_size, cell.virtio) for i, (socket, mac) in enumerate(ends)]
+    if cell.pci and name == GENERATOR:
+        devices, ends = [own for own, _ in cell.pci[:len(ends)]], []
+    argv = [binary, *programs.host_eal(prefix_of(folder, name), *cpus, devices, mib), *options]
     return Peer(name, role, tuple(argv), env, _made(cell, ends))
 
 
@@ -149,7 +174,7 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
         namespace=ports.namespace(folder) if cell.port_kind in ports.ON_DEVICES else "")
     # the virtual CPUs share a host CPU with other pollers: a guest that idles lets them run
     idle = _idle(cell, guest.name, guest.role, "sleep")
-    own = programs.own(guest.role, _nf(cell, guest.name), idle, ring_size, cell.frame_max_bytes, kind.queues)
+    own = programs.own(guest.role, nf_of(cell, guest.name), idle, ring_size, cell.frame_max_bytes, kind.queues)
     argv = (guest.role, *programs.guest_eal(), *own)
     if vm.kernel_nics:
         argv = (kernelnf.PROGRAM, *_kernel_nf(cell, guest.name), "--cpu", str(kernelnf.VCPU))
@@ -170,6 +195,12 @@ def _vcpu_cpus(cell: Cell, guest: str) -> tuple[int, ...]:
     """The host CPU of every virtual CPU: vCPU 1 polls, the others serve the guest's kernel."""
     poller, control = cell.cores.of(guest), cell.cores.control
     return tuple(poller if vcpu == 1 else control for vcpu in range(cell.machine.vcpus))
+
+
+def process_mib_of(cell: Cell, peer: str) -> int:
+    """Memory of a peer that is a process: for each pair of ports as much."""
+    pairs = -(-len(cell.topology.ports_of(peer)) // 2)
+    return pairs * programs.process_mib(cell.frame_max_bytes, cell.virtio.queues)
 
 
 def ring_size_of(cell: Cell, bed: Bed) -> int:

@@ -2,10 +2,14 @@
 """Port kinds: what a port of the switch is, and what its peer holds of it. Pure.
 
     vhost-user  a unix socket that the peer owns; frames go through memory that both share
+    memif       a unix socket that the peer owns, too; over it both agree on rings and buffers in memory that the client
+                makes, which is the switch: frames are copied into them and out of them (DPDK Guides, nics/memif.rst)
     af_packet   a pair of network devices (veth(4)), one end the switch's and one the peer's; a program reads and writes
                 its end through AF_PACKET sockets (packet(7)), a switch in the kernel has the device itself
     af_xdp      the same pair, but programs use AF_XDP sockets (kernel: networking/af_xdp.rst)
                 and a VM's NIC is a tap device in the place of the switch's end: such a port has no other
+    pci         a NIC, cabled to one of the generator's; DPDK has taken both from the kernel (testbed: [ports.pci]). Ports
+                of guests are then of the kind vhost-user
     ring        memory of the generator's own: nothing is between its ports
 
 Devices live in network namespaces of the cell, one of the switch and one of each peer, so that their names collide with
@@ -23,9 +27,11 @@ from harness.switches.base import Command, File, Namespace, Step, inside
 from harness.topology import Port
 from harness.traffic import STANDARD_FRAME_BYTES
 
-PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "ring")     # in the order in which "auto" prefers them
+PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "ring", "pci")   # as "auto" prefers them
 ON_DEVICES = ("af_xdp", "af_packet")
+CONNECTED_ONCE = ("memif",)     # its client does not try again, so it starts when the server of the port is ready
 TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "ethtool": "ethtool", "sysctl": "procps"}  # and their packages
+WITH_INTERRUPTS = ("vhost-user", "pci")               # the others' drivers in DPDK have no rx_queue_intr_enable
 WITHOUT_HUGEPAGES = ("af_packet", "ring")       # of our programs
 FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the next odd one
 MASK_BITS = 32              # the kernel reads bit masks in groups of so many (lib/bitmap.c)
@@ -45,7 +51,9 @@ def of_peer(name: str, peer: str) -> str:
 def unsupported(kind: str, guest: str, frame_max_bytes: int, image: str = "", queues: int = 1) -> str:
     """Why guests of this sort (with an image of one's own), frames of that size or so many queues cannot be had on such
     ports; empty if they can."""
-    if kind not in ON_DEVICES:
+    if kind == "memif" and guest == "qemu":
+        return "QEMU knows no ports of kind memif: use vhost-user"
+    if kind not in (*ON_DEVICES, "memif"):
         return ""
     if guest == "qemu" and image:
         return f"a VM on ports of kind {kind} is in a network namespace, where ssh does not reach it: use our image"
@@ -57,9 +65,9 @@ def unsupported(kind: str, guest: str, frame_max_bytes: int, image: str = "", qu
 
 
 def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str], cpus: Mapping[str, Sequence[int]],
-          queues: int, taps: Collection[str] = ()) -> list[Step]:
+          queues: int, taps: Collection[str] = (), polled: Collection[str] = ()) -> list[Step]:
     """Makes the namespaces and both devices of every port; of `taps` that one. `name` is the switch's namespace;
-    `macs`: of the peers' ends, by port; `cpus`: by device."""
+    `macs`: of the peers' ends, by port; `cpus`: by device; `polled`: ports whose peers hand frames over by XDP."""
     found: list[Step] = []
     for each in (name, *dict.fromkeys(of_peer(name, port.peer) for port in ports if port.name not in taps)):
         # the kernel's own frames (RFC 4861: router solicitations and the like) are none of the traffic
@@ -77,8 +85,9 @@ def steps(name: str, folder: str, ports: Sequence[Port], macs: Mapping[str, str]
         found.append(Command(("ip", "-n", name, "link", "add", "name", port.name, "index", str(FIRST_INDEX + number),
                               *alike, "type", "veth", "peer", "name", port.end, "netns", far, *alike,
                               "address", macs[port.name])))
-        # gro makes veth poll (NAPI), without which a switch cannot hand it frames by XDP (drivers/net/veth.c)
-        found.append(Command(inside(far, ("ethtool", "-K", port.end, "gro", "on"))))
+        # gro makes veth poll (NAPI), without which nobody can hand it frames by XDP (drivers/net/veth.c)
+        takers = [(far, port.end), *([(name, port.name)] if port.name in polled else [])]
+        found += [Command(inside(where, ("ethtool", "-K", device, "gro", "on"))) for where, device in takers]
         for namespace, device in ((name, port.name), (far, port.end)):
             found += [_steered(namespace, folder, device, queue, cpus[device]) for queue in range(queues)]
             found.append(_up(namespace, device))

@@ -15,10 +15,10 @@ from typing import Any
 
 from harness import cost, nfs
 from harness.blocks import Turn
+from harness.cell import Cell
 from harness.errors import CannotRun
 from harness.hops import Hop
 from harness.ledger import Place
-from harness.cell import Cell
 from harness.results import SCHEMA_VERSION
 from harness.search import Result, headline
 from harness.switches.base import PortCounters
@@ -36,9 +36,11 @@ TRIALS = ("run_id", "trial_id", "cell_id", "phase", "block", "started_utc", *CEL
           "ipdv_p50_ns", "ipdv_p99_ns", "departure_gap_p50_ns", "departure_gap_p99_ns", "back_to_back_ratio",
           "run_delay_ns", "steal_ns", "voluntary_switches_count", "imissed_count", "ierrors_count", "rx_nombuf_count",
           "idle_ratio", "cpu", "replay_gap_error_p50_ns", "replay_gap_error_p99_ns",
-          "reorder_extent_max_count", *cost.COLUMNS, "skew_s", "idle", "variant", "switch_sha256")
+          "reorder_extent_max_count", *cost.COLUMNS, "skew_s", "idle", "variant", "switch_sha256",
+          "chain_count")
 RESULTS = ("run_id", "cell_id", *CELL, "metric", "value", "ci_low", "ci_high", "unit", "n", "status", "flags",
-           "scenario", "reason", "traffic", "block", "goal", "idle", "variant", "repeats", "switch_sha256")
+           "scenario", "reason", "traffic", "block", "goal", "idle", "variant", "repeats", "switch_sha256",
+           "chain_count")
 LATENCY = ("trial_id", "bin_low_ns", "bin_high_ns", "count")
 HISTOGRAMS = ("trial_id", "kind", "bin_low_ns", "bin_high_ns", "count")     # all but latency
 SERIES = ("trial_id", "stream", "time_s", "sent_count", "received_count", "received_bytes")
@@ -207,7 +209,8 @@ def cell_columns(cell: Cell, version: str, accel: str) -> dict[str, Any]:
             "nf": cell.nf, "chain_length": cell.chain_length, "direction": cell.direction, "port_kind": cell.port_kind,
             "accel": accel, "frame_bytes": None if cell.replays else cell.frame_bytes,
             "flows": None if cell.replays else cell.flows, "traffic": cell.traffic.text if cell.traffic else "",
-            "idle": "" if cell.idle == "auto" else cell.idle, "variant": cell.variant}
+            "idle": "" if cell.idle == "auto" else cell.idle, "variant": cell.variant,
+            "chain_count": cell.chain_count}
 
 
 def _hop(hop: Hop) -> dict[str, Any]:

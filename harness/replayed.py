@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import host
-from harness.errors import BadInput
 from harness.cell import Cell
+from harness.errors import BadInput
 
 FOLDER = "replayed"         # of a results folder
 

@@ -181,7 +181,7 @@ def _take_result(found: Results, row: Row) -> None:
 
 
 CELL_COLUMNS = ("switch", "switch_version", "topology", "guest", "nf", "chain_length", "direction", "port_kind",
-                "accel", "frame_bytes", "flows", "scenario", "traffic", "idle", "variant")
+                "accel", "frame_bytes", "flows", "scenario", "traffic", "idle", "variant", "chain_count")
 
 
 def _take_trials(found: Results) -> None:

@@ -15,14 +15,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import (accel, anchor, bed, blocks, calibration, commands, environment, host, kernelnf, ledger, plan, ports,
-                     progress, replayed, resume, search)
+from harness import (accel, anchor, bed, blocks, calibration, cgroup, commands, environment, host, kernelnf, ledger,
+                     plan, ports, progress, replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
+from harness.cell import Cell
 from harness.errors import CannotRun, CellFailed
 from harness.interrupts import Interrupted, Interrupts
+from harness.isolation import Isolation
 from harness.outcome import Outcome, flagged, over_blocks, recorded
-from harness.cell import Cell
 from harness.peers import Image
 from harness.record import SCHEMA_VERSION, Record
 from harness.scenario import fingerprint
@@ -68,6 +69,8 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     needed += dict.fromkeys(f"{where.build}/{name}" for cell in cells for name in plan.driver_of(cell.switch).built)
     if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
         needed.append(f"{where.build}/{kernelnf.PROGRAM}")
+    if any(kernelnf.XDP in cell.nf_names for cell in cells):
+        needed.append(f"{where.build}/{kernelnf.XDP_PROGRAM}")
     if any(cell.guest == "qemu" for cell in cells):
         needed += [where.kernel, where.initramfs]
     images = {cell.machine.image for cell in cells if cell.machine.image}
@@ -81,8 +84,10 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
     if any(cell.port_kind in ports.ON_DEVICES for cell in cells):
         lines += _missing_for_devices()
-    pages = max((_hugepages(cell, the_bed) for cell in cells), default=0)
-    gigantic = max((_setup(cell, the_bed).gigantic_pages for cell in cells), default=0)
+    lines += _missing_nics(cells)
+    setups = [commands.setup_of(cell, the_bed, where) for cell in cells]
+    pages = max((setup.hugepages for setup in setups), default=0)
+    gigantic = max((setup.gigantic_pages for setup in setups), default=0)
     if gigantic > (there := host.gigantic_pages_free()):
         lines.append(f"{there} of {gigantic} hugepages of 1 GiB that guests take ([guest] hugepages = \"1G\") are free: "
                      f"boot with the kernel options hugepagesz=1G hugepages={gigantic}")
@@ -94,6 +99,19 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     return lines
 
 
+def _missing_nics(cells: Sequence[Cell]) -> list[str]:
+    """NICs of the testbed that are not there, or not DPDK's."""
+    lines = []
+    for nic in sorted({nic for cell in cells for ends in cell.pci for nic in ends}):
+        driver = host.nic_driver(nic)
+        if driver is None:
+            lines.append(f"there is no PCI device {nic} ([ports.pci] of the testbed): lspci -D lists them")
+        elif driver not in host.NIC_DRIVERS:
+            has = f"the driver {driver}" if driver else "no driver"
+            lines.append(f"NIC {nic} has {has}, not one through which DPDK can take it: dpdk-devbind.py -b vfio-pci {nic}")
+    return lines
+
+
 def _missing_for_devices() -> list[str]:
     lines = [f"{tool} is not there: apt-get install {package}" for tool, package in ports.TOOLS.items()
              if shutil.which(tool) is None]
@@ -101,15 +119,6 @@ def _missing_for_devices() -> list[str]:
         lines.append("network devices are needed, which only root can make: run as root, or the null switch "
                      "(scenarios/null.toml)")
     return lines
-
-
-def _hugepages(cell: Cell, the_bed: bed.Bed) -> int:
-    return _setup(cell, the_bed).hugepages
-
-
-def _setup(cell: Cell, the_bed: bed.Bed) -> plan.Setup:
-    """With folders that do not matter."""
-    return plan.setup(cell, the_bed, image(), "/", "/", "tcg")
 
 
 def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],
@@ -127,7 +136,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
     started = datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{name}-{fingerprint([str(started), secrets.token_hex(4)])}"
     summary = {"run_id": run_id, "name": name, "schema_version": SCHEMA_VERSION, "started_utc": started.isoformat(),
-               "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks),
+               "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks, cells),
                "request": {**(request or {}), "blocks_of": {c.id: c.repeat.blocks for c in cells}},
                "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells),
                "testbed": the_bed, "state": "running",
@@ -147,16 +156,21 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                          for name, known in summary["versions"]["switches"].items()}
         interrupts = Interrupts()
         stack.callback(interrupts.restore)
-        pages = 0 if simulated else max((_hugepages(c, the_bed) for c in every if not c.unsupported), default=0)
+        where = image()
+        apart, notes = _isolation(every, simulated)
+        setups = {c.id: commands.setup_of(c, the_bed, where, apart) for c in every if not c.unsupported}
+        pages = 0 if simulated else max((setup.hugepages for setup in setups.values()), default=0)
         stack.enter_context(host.enough_hugepages(pages, folder, say))
         found, why = (None, "a simulation has none") if simulated else _calibration(record, the_bed, say)
         for cell, seconds in [(c, s) for c in every for s in old.took_s.get(c.id, ())] if old else ():
             progress.took(say, cell, seconds)
         job = _Job(cells, watch, blocks.schedule(cells, watch), the_bed, record, folder, checks, say, interrupts, up,
-                   found, **_finished(old, every))
+                   found, apart=apart, **_finished(old, every))
+        for note in notes:
+            say(note)
         summary |= {"environment": environment.of(BUILD, the_bed) if not simulated else {},
-                    "plan": {c.id: commands.lines(commands.setup_of(c, the_bed, image()))
-                             for c in every if not c.unsupported},
+                    "isolation": {**asdict(apart), "notes": notes},
+                    "plan": {cell_id: commands.lines(setup) for cell_id, setup in setups.items()},
                     "order": [[t.block, t.cell.id] for t in job.turns],
                     "calibration": {"file": calibration.FILE, "date": found.date} if found else {"none": why}}
         if go_on:
@@ -168,7 +182,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         outcomes: list[Outcome] = []
         try:
             if not simulated and any(cell.guest == "qemu" and not cell.unsupported for cell in cells):
-                job.accel = accel.decide(the_bed, image(), folder, record.logs, say)
+                job.accel = accel.decide(the_bed, where, folder, record.logs, say)
             job.all_turns(outcomes)
         finally:
             ended = datetime.now(timezone.utc)
@@ -184,6 +198,13 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
     return record.folder, outcomes
 
 
+def _isolation(cells: Sequence[Cell], simulated: bool) -> tuple[Isolation, list[str]]:
+    """What keeps process guests apart, if there are any, and what is missing of it."""
+    if simulated or not any(cell.guest == "process" and not cell.unsupported for cell in cells):
+        return Isolation(), []
+    return cgroup.isolation()
+
+
 def _finished(old: resume.Resume | None, cells: Sequence[Cell]) -> dict[str, Any]:
     """What a run to go on with has already."""
     if old is None:
@@ -193,10 +214,13 @@ def _finished(old: resume.Resume | None, cells: Sequence[Cell]) -> dict[str, Any
             "accels": {c: columns.get("accel", "") for c, columns in old.values.cells.items()}}
 
 
-def _versions(checks: Mapping[str, Check]) -> Mapping[str, Any]:
+def _versions(checks: Mapping[str, Check], cells: Sequence[Cell]) -> Mapping[str, Any]:
+    """Of all that is measured with, by content: our programs, images of the person's own, and the switches."""
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True,
                             check=False).stdout.strip()
     ours = {role: host.sha256(BUILD / role) for role in ("pktgen", "meter", "vnf")}
+    images = {Path(cell.machine.image) for cell in cells if cell.machine.image and not cell.unsupported}
+    ours |= {f"image {path.name}": host.sha256(path) for path in sorted(images)}
     switches = {name: {"version": check.version, "sha256": {f: host.sha256(f) for f in check.files}}
                 for name, check in checks.items()}
     return {"vswbench": commit, "sha256": ours, "switches": switches}
@@ -228,6 +252,7 @@ class _Job:
     up: Any
     calibration: Calibration | None = None
     accel: str = ""
+    apart: Isolation = Isolation()      # what the machine has of it
     traffic_s: float = 0.0      # of the cell at hand
     done: resume.Done = frozenset()     # turns that an earlier start of this run has finished
     known: dict[str, dict[int, Outcome]] = field(default_factory=dict)     # by cell and block
@@ -335,7 +360,7 @@ class _Job:
         logs = self.record.log_folder(cell)
         folder.mkdir()
         setup = plan.setup(cell, self.bed, image(), str(folder), str(logs.resolve()), self.accel or "tcg",
-                           host.has_vhost_net())
+                           host.has_vhost_net(), self.apart)
         with ExitStack() as stack, self.interrupts.armed():
             testbed = stack.enter_context(self.up(cell, setup, logs))
             steps = search.run(cell.search, cell.has_latency)

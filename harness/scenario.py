@@ -20,7 +20,7 @@ from harness.machine import Machine
 from harness.ports import PORT_KINDS
 from harness.schema import Field, check_keys, check_table, merge, read_toml
 from harness.search import Search
-from harness.topology import CHAIN_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
+from harness.topology import CHAIN_MAX, CHAINS_MAX, DIRECTIONS, GUESTS, TOPOLOGIES
 from harness.traffic import FRAME_MAX_BYTES, Traffic
 from harness.trial import REPEATABLE
 
@@ -36,6 +36,7 @@ MATRIX = {
     "guest": Field(str, ("none",), choices=GUESTS, many=True),
     "nf": Field(str, ("io",), many=True),
     "chain_length": Field(int, (1,), low=1, high=CHAIN_MAX, many=True),
+    "chains": Field(int, (1,), low=1, high=CHAINS_MAX, many=True),      # beside each other
     "frame_bytes": Field(int, (64,), low=64, high=FRAME_MAX_BYTES, many=True),
     "flows": Field(int, (1,), low=1, high=16_777_216, many=True),
     "port_kind": Field(str, ("vhost-user",), choices=(*PORT_KINDS, AUTO), many=True),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import trial
-from harness.ledger import Place
 from harness.cell import Cell
+from harness.ledger import Place
 from harness.plan import Setup
 from harness.switches.base import PortCounters
 from harness.trial import Direction, Request, Trial
@@ -131,7 +131,7 @@ class SimulatedTestbed:
         return self.cell.flags
 
     def measure(self, request: Request) -> Trial:
-        return self.switch.measure(request, len(self.cell.topology.flows), self.cell.has_latency, self.flags())
+        return self.switch.measure(request, self.cell.topology.direction_count, self.cell.has_latency, self.flags())
 
 
 def simulated_up(capacity_pps: float):  # type: ignore[no-untyped-def]

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import bed, expand, host, scenario, search, terminal
+from harness.cell import Cell
 from harness.compare import verdict
 from harness.errors import BadInput
-from harness.cell import Cell
 from harness.search import Result, Search
 from harness.sim import Model, SimulatedSwitch
 from harness.trial import Request, Trial
@@ -78,7 +78,7 @@ def simulate(cells: Sequence[Cell], model: Model, overhead_s: float) -> Iterator
 def _answer(switch: SimulatedSwitch, cell: Cell, request: Request) -> Trial:
     """A warm-up must not use up the model's luck."""
     of = SimulatedSwitch(IDEAL) if request.phase == "warmup" else switch
-    return of.measure(request, len(cell.topology.flows), cell.has_latency)
+    return of.measure(request, cell.topology.direction_count, cell.has_latency)
 
 
 def as_json(done: Sequence[tuple[Cell, Simulated]], model: Model, overhead_s: float) -> str:

@@ -15,12 +15,12 @@ from typing import Any
 
 from harness import results, scenario, simulate, terminal
 from harness.bed import SwitchEntry
+from harness.cell import Cell
 from harness.compare import show, sides, verdict
 from harness.compare.sides import Side
 from harness.errors import BadInput
-from harness.cell import Cell
-from harness.record import cell_columns
 from harness.outcome import value_of
+from harness.record import cell_columns
 from harness.results import Results
 from harness.sim import Model
 from harness.simulate import Simulated

@@ -9,8 +9,8 @@ from rich.table import Table
 from harness import search
 from harness.run import Outcome, headline, quantity
 
-MARKS = {"oversubscribed": "o", "tcg": "t", "no_vhost_net": "", "backpressure": "", "stale_frames": "",
-         "not_saturated": "", "generator_limited": "g", "clock": "!", "tester_drops": "d",
+MARKS = {"oversubscribed": "o", "tcg": "t", "no_vhost_net": "", "generic_xdp": "", "backpressure": "",
+         "stale_frames": "", "not_saturated": "", "generator_limited": "g", "clock": "!", "tester_drops": "d",
          "not_drained": "n", "foreign_frames": "f",
          "window_exceeded": "w", "identity": "!", "stalled": "s", "late": "l",
          "crossed_flows": "x", "lower_bound": ">", "repeated": "r", "irregular": "?", "capped": ">",

@@ -2,7 +2,7 @@
 """Brings a cell's testbed up and measures on it. All effects of a cell are here, on one ExitStack:
 
     up(): devices made > peers started > switch launched > ports wired > peers ready > links up
-          > a probe frame through every wire
+          > a probe frame through every wire; some kinds of ports want the switch first, or behind ready peers
     measure(request) -> trial
 """
 
@@ -15,16 +15,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import hops, host, kernelnf, ledger, programs, traffic, trial
+from harness import cgroup, hops, host, kernelnf, ledger, programs, traffic, trial
+from harness.cell import Cell
 from harness.channel import Channel, together
 from harness.errors import CellFailed
 from harness.guest import RunningPeer
 from harness.observe import Observer
-from harness.cell import Cell
 from harness.plan import Setup
 from harness.proc import Process, run_command, wait_until
 from harness.switches import find
-from harness.switches.base import Await, Command, Driver, File, Namespace, PortCounters, Spawn, Step
+from harness.switches.base import Await, Cgroup, Command, Driver, File, Namespace, PortCounters, Spawn, Step
 from harness.topology import Flow
 from harness.trial import Direction, Request, Trial
 
@@ -105,10 +105,12 @@ class Testbed:
             self._start_switch()
         for peer in self.setup.peers:
             self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack, self._check_switch)
-        if not self.setup.switch_first:
+        if not (self.setup.switch_first or self.setup.peers_first):
             self._start_switch()
         for peer in self.peers.values():
             peer.ready()
+        if self.setup.peers_first:
+            self._start_switch()
         for peer in self.peers.values():
             wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
         self._learn()
@@ -134,12 +136,18 @@ class Testbed:
         if isinstance(step, File):
             Path(step.path).write_text(step.text)
         elif isinstance(step, Command):
-            run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            said = run_command(step.argv, self.logs / "commands.log", env=dict(step.env), alive=self._processes())
+            if step.says is not None and said.strip() != step.says:
+                raise CellFailed(f"command said {said.strip()!r:.200} instead of {step.says!r}: {' '.join(step.argv)}; "
+                                 f"see {self.logs / 'commands.log'}")
         elif isinstance(step, Await):
             wait_until(Path(step.path).exists, SOCKET_S, f"socket {step.path}", self._processes())
         elif isinstance(step, Namespace):
             self._stack.callback(host.remove_namespace, step.name)      # first: a signal may come in between
             run_command(("ip", "netns", "add", step.name), self.logs / "commands.log")
+        elif isinstance(step, Cgroup):
+            self._stack.callback(cgroup.remove, Path(step.path))
+            cgroup.make(Path(step.path), step.cpus)
         else:
             self._spawn(step)
 
@@ -190,7 +198,8 @@ class Testbed:
                           clock_error_ppm=max((s["clock_error_ppm"] for s in senders), key=abs),
                           drained=counted.drained, cell_flags=self.flags() if flags is None else flags,
                           loops=[loop for s in senders for loop in s["workers"]], steal_ns=counted.steal_ns,
-                          interval_s=self._interval_s(request), skew_s=counted.skew_s)
+                          interval_s=self._interval_s(request), skew_s=counted.skew_s,
+                          chain_count=self.cell.topology.chain_count)
         made = replace(made, hops=self._hops(before, self._nf_stats(request), directions)) if before else made
         return seen.marked(made, self.peers[flows[0].tx[0]].tsc_hz, self.cell.cores.oversubscribed) if seen else made
 
@@ -209,14 +218,21 @@ class Testbed:
     def _hops(self, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]],
               directions: Sequence[Direction]) -> list[hops.Hop]:
         guests = [(guest.name, nf) for guest, nf in zip(self.cell.topology.guests, self.cell.nf_names)]
-        return hops.between(guests, before, after, [d.sent_count for d in directions],
-                            [d.meter["received_count"] for d in directions], self.cell.topology.flows[0].rx[0])
+        flows = [(flow.back, d.sent_count, d.meter["received_count"], flow.rx)
+                 for flow, d in zip(self.cell.topology.flows, directions)]
+        found: list[hops.Hop] = []
+        for chain in range(self.cell.chain_count):
+            mine, streams = (slice(chain * n, (chain + 1) * n) for n in (
+                self.cell.chain_length, self.cell.topology.direction_count))
+            found += hops.between(guests[mine], before[mine], after[mine], flows[streams])
+        return found
 
     def flags(self) -> list[str]:
         """What is true of every trial of this cell."""
         nics = [nic for peer in self.setup.peers if peer.vm for nic in peer.vm.nics]
         return (self.cell.flags + (["tcg"] if self.accel() == "tcg" else [])
-                + ([] if all(nic.vhost for nic in nics) else ["no_vhost_net"]))
+                + ([] if all(nic.vhost for nic in nics) else ["no_vhost_net"])
+                + (["generic_xdp"] if any(p.xdp_mode == "generic" for p in self.peers.values()) else []))
 
     def accel(self) -> str:
         """"kvm", "tcg", or "" where no VM is involved."""
@@ -236,13 +252,14 @@ class Testbed:
         return channel
 
     def _stream(self, flow: Flow, request: Request, peer: str) -> dict[str, Any]:
-        """A direction as `peer` is to see it, which may hold one of its ends only."""
-        asked = traffic.stream(self.cell.traffic, self.cell.frame_bytes, self.cell.flows, request.rate_pps,
+        """A direction of a chain as `peer` is to see it, which may hold one of its ends only."""
+        rate_pps = request.rate_pps and request.rate_pps / self.cell.topology.chain_count
+        asked = traffic.stream(self.cell.traffic, self.cell.frame_bytes, self.cell.flows, rate_pps,
                                back=flow.back, probe=request.phase == PROBE)
         if "seed" in asked:     # of each trial its own, or every repeat would be the same sample
             asked["seed"] += self._measured
         names = self.cell.nf_names
-        router = kernelnf.next_hop(self.cell.topology, names, flow.tx) if kernelnf.ROUTER in names else None
+        router = kernelnf.next_hop(self.cell.topology, names, flow.tx) if set(names) & set(kernelnf.ROUTERS) else None
         if router or flow.via or flow.tx[0] != flow.rx[0]:    # else pktgen takes its own port's
             asked = {"dst_mac": programs.mac(*(router or flow.via or flow.rx)), **asked}
         tx, rx = (port if who == peer else None for who, port in (flow.tx, flow.rx))

@@ -4,7 +4,8 @@
     p2p          p0 = p1                         the generator holds both
     p2v          p0 = g1.0                       generator and guest 1 send and receive
     v2v          g1.0 = g2.0                     guest 1 and guest 2 send and receive
-    loopback N   p0 = g1.0  g1.1 = g2.0 ... gN.1 = p1     an nf in each guest
+    loopback N   p0 = g1.0  g1.1 = g2.0 ... gN.1 = p1     an nf in each guest; of several chains beside each other, the
+                 second has ports p2 and p3 and the guests from N + 1 on, and so forth
     p2v-latency  p0 = g1.0                       guest 1 reflects: round trips, on the generator's clock
     v2v-latency  g1.0 = g2.0                     guest 2 reflects: round trips, on guest 1's clock
 
@@ -25,6 +26,7 @@ TOPOLOGIES = ("p2p", "p2v", "v2v", "loopback", *ROUND_TRIPS)
 DIRECTIONS = ("one-way", "reverse", "two-way")
 GUESTS = ("none", "process", "qemu")
 CHAIN_MAX = 16
+CHAINS_MAX = 8              # beside each other: a trial has at most 16 streams (pktgen/trial.h, TRIAL_STREAMS_MAX)
 GENERATOR = "generator"
 REFLECTOR = "reflector"     # the nf of round trips
 End = tuple[str, int]       # (peer, peer_port)
@@ -67,7 +69,13 @@ class Topology:
     ports: tuple[Port, ...]
     wires: tuple[tuple[int, int], ...]      # indices into ports
     guests: tuple[Guest, ...]
-    flows: tuple[Flow, ...]
+    flows: tuple[Flow, ...]         # of each chain in order, there before back
+    chain_count: int = 1            # beside each other
+
+    @property
+    def direction_count(self) -> int:
+        """One, or two of two-way traffic."""
+        return len({flow.back for flow in self.flows})
 
     @property
     def one_holds_both_ends(self) -> bool:
@@ -113,7 +121,7 @@ def _virtual(guest: int, k: int) -> Port:
     return Port(f"g{guest}.{k}", f"guest{guest}", k)
 
 
-def build(name: str, chain_length: int, direction: str) -> Topology:
+def build(name: str, chain_length: int, direction: str, chain_count: int = 1) -> Topology:
     """The topology of a cell. Raises BadInput for a combination that has no meaning."""
     if name in ROUND_TRIPS and direction != "one-way":
         raise BadInput(f"key 'direction' is \"{direction}\": topology {name} measures round trips, which go both ways "
@@ -125,11 +133,17 @@ def build(name: str, chain_length: int, direction: str) -> Topology:
     elif name in ("v2v", "v2v-latency"):
         ports = _virtual(1, 0), _virtual(2, 0)
     else:
-        inner = [_virtual(g, k) for g in range(1, chain_length + 1) for k in (0, 1)]
-        ports = (_physical(0), *inner, _physical(1))
+        ports = tuple(port for chain in range(chain_count) for port in _chain(chain, chain_length))
     wires = tuple((i, i + 1) for i in range(0, len(ports), 2))
-    flows = _flows(name, ports, direction)
-    return Topology(name, chain_length, ports, wires, _guests(ports, flows), flows)
+    each = len(ports) // chain_count
+    flows = tuple(flow for i in range(0, len(ports), each) for flow in _flows(name, ports[i:i + each], direction))
+    return Topology(name, chain_length, ports, wires, _guests(ports, flows), flows, chain_count)
+
+
+def _chain(number: int, length: int) -> list[Port]:
+    """The ports of a chain, which counts from 0."""
+    guests = range(number * length + 1, (number + 1) * length + 1)
+    return [_physical(2 * number), *(_virtual(g, k) for g in guests for k in (0, 1)), _physical(2 * number + 1)]
 
 
 def _flows(name: str, ports: Sequence[Port], direction: str) -> tuple[Flow, ...]:

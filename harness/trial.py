@@ -2,7 +2,7 @@
 """A trial: one load for one duration, and what can be said of it. Pure: made from the replies of the C programs.
 
 Counts are sums over the directions of the trial; `intended_pps` and `rx_pps` are per direction (RFC 9971 4.5.2), the
-mean of the directions. Always sent = received + lost, where received counts every sequence number once.
+mean of the directions. Of chains beside each other all are sums. Always sent = received + lost, where received counts every sequence number once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +30,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "tcg": ("the guest ran under software emulation", "use a machine with a working /dev/kvm"),
     "no_vhost_net": ("QEMU itself moved the frames of a VM's tap devices, which is slower than the kernel",
                      "use a machine with /dev/vhost-net (modprobe vhost_net)"),
+    "generic_xdp": ("xdp-forward ran behind the drivers of its devices, of which one has no XDP: slower",
+                    "take VMs without offloads, and another switch than macvtap for process guests"),
     "generator_limited": ("less than 99.9 % of the load was sent although the port had room",
                           "give the generator a CPU of its own, lower the load"),
     "backpressure": ("less than 99.9 % of the load was sent because the switch's port was full",
@@ -150,6 +152,7 @@ class Trial:
     tx_span_s: float = 0.0          # from the start to the last frame that was sent
     skew_s: float | None = None     # by how much two programs that send ended apart; None where one does it all
     direction_count: int = 1
+    stream_count: int = 1           # directions of all chains
     tx_full_count: int = 0      # calls that found the port full
     cost: Cost | None = None        # of trials of telemetry
     hops: Sequence[Hop] = ()        # through a chain of nfs
@@ -196,7 +199,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Direction:
-    """What was counted of one direction of traffic."""
+    """What was counted of one direction of traffic, of one chain."""
 
     intended_count: int | None
     sent_count: int
@@ -209,8 +212,8 @@ class Direction:
 def make(request: Request, started_utc: str, tx_span_s: float, directions: Sequence[Direction], *,
          missed: Mapping[str, int], clock_error_ppm: float, drained: bool, cell_flags: Sequence[str],
          loops: Sequence[Mapping[str, Any]], steal_ns: int | None = None, interval_s: float = 0,
-         skew_s: float | None = None) -> Trial:
-    """A trial from the counts of its directions. `missed`: what the tester's ports dropped, by counter; `loops`: what
+         skew_s: float | None = None, chain_count: int = 1) -> Trial:
+    """A trial from the counts of its directions, of all chains. `missed`: what the tester's ports dropped, by counter; `loops`: what
     the generator's workers saw of themselves."""
     def total(key: str) -> int:
         return sum(d.meter[key] or 0 for d in directions)
@@ -242,17 +245,18 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         "identity": too_many and numbered,
     }
     flags += [flag for flag, raised in conditions.items() if raised]
+    direction_count = len(directions) // chain_count
     return Trial(
         request=request, started_utc=started_utc, intended_pps=request.rate_pps, sent_count=sent,
         received_count=received, lost_count=sent - received, unsent_count=unsent,
         duplicate_count=of_numbers("duplicate_count"), reordered_count=of_numbers("reordered_count"),
         stale_count=total("stale_count"), foreign_count=total("foreign_count"),
-        rx_pps=sum(_rx_pps(d.meter, tx_span_s) for d in directions) / len(directions),
+        rx_pps=sum(_rx_pps(d.meter, tx_span_s) for d in directions) / direction_count,
         loss_ratio=(sent - received) / sent if sent else None,
         status="invalid" if any(flag in INVALIDATING for flag in flags) else "ok",
         flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=_counts(directions), tester=tester,
         series=_series(directions, interval_s), tx_span_s=tx_span_s, skew_s=skew_s,
-        direction_count=len(directions), tx_full_count=sum(d.tx_full_count for d in directions))
+        direction_count=direction_count, stream_count=len(directions), tx_full_count=sum(d.tx_full_count for d in directions))
 
 
 def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:

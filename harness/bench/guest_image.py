@@ -18,7 +18,7 @@ NUMBER = 4
 MIB = 0
 SIZE_MB = 40.0
 BUILD_S = 120.0
-PROGRAMS = ("vnf", "pktgen", "meter")
+PROGRAMS = ("vnf", "pktgen", "meter", "kernelnf")
 
 
 def measure(the_lab: Lab) -> list[Row]:

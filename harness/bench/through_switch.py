@@ -14,9 +14,9 @@ from harness import bed, plan, programs
 from harness.bench import lab
 from harness.bench.lab import Lab
 from harness.bench.rows import Row, absent, at_least, ratio, row
+from harness.cell import Cell
 from harness.cores import assign
 from harness.errors import Unsupported
-from harness.cell import Cell
 from harness.peers import Image
 from harness.scenario import Search
 from harness.switches import find

@@ -6,10 +6,10 @@ plots/bars.gp. Pure. Lengths are points (1/72 inch), y from the top.
 import math
 from typing import NamedTuple
 
+from harness.figures.bars import ABSENT, BOUND, MARKS, Chart
 from harness.figures.reading import clean
 from harness.figures.text import (COLUMN_PT, LABEL_PT, SMALL_PT, TEXT_PT, TITLE_PT, block, bound, fit,
                                   legend_places, text_width, wrap)
-from harness.figures.bars import ABSENT, BOUND, MARKS, Chart
 
 MIN_BAR_PT, MAX_BAR_PT = 4.6, 16.0
 MIN_GROUP_PT = 20.0                     # room for "1518"

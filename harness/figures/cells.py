@@ -4,9 +4,9 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+from harness.figures.bars import BOUND, GUEST_TEXT, MARKS, SPLIT, by_number, split_text
 from harness.figures.reading import Row, clean, whole
 from harness.figures.text import bound
-from harness.figures.bars import BOUND, GUEST_TEXT, MARKS, SPLIT, by_number, split_text
 from harness.topology import DIRECTIONS, GUESTS, TOPOLOGIES, way
 
 PLACE = ("topology", "chain_length", "guest", "direction", "switch", "frame_bytes", *SPLIT, "traffic")

@@ -4,8 +4,8 @@
 A driver describes; it never starts anything. launch() and wire() give lists of steps, which testbed.py does in order
 and `plan` prints. They are pure: a function of the cell's topology, its core plan and paths under the run's folder.
 
-Ports of the kind vhost-user are sockets of the peers' (site.sockets); of the kinds af_packet and af_xdp they are
-network devices (site.devices) in the switch's network namespace, which are there before the switch is.
+Ports of the kinds vhost-user and memif are sockets of the peers' (site.sockets); of the kinds af_packet and af_xdp they
+are network devices (site.devices) in the switch's network namespace, which are there before the switch is.
 """
 
 import subprocess
@@ -32,10 +32,12 @@ class File:
 
 @dataclass(frozen=True)
 class Command:
-    """Run to the end; anything but exit status 0 fails the cell."""
+    """Run to the end; anything but exit status 0 fails the cell. So does another output than `says` (without the space
+    around it), for tools whose exit status is 0 whatever happened."""
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
+    says: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,16 @@ class Namespace:
     name: str
 
 
-Step = File | Command | Spawn | Await | Namespace
+@dataclass(frozen=True)
+class Cgroup:
+    """Make a control group at this path whose processes have these CPUs; none: those of the group that it is in. With
+    the cell it goes."""
+
+    path: str
+    cpus: tuple[int, ...] = ()
+
+
+Step = File | Command | Spawn | Await | Namespace | Cgroup
 
 
 def inside(namespace: str, argv: Sequence[str]) -> tuple[str, ...]:
@@ -88,6 +99,8 @@ class Site:
     namespace: str = ""     # the switch's; it is there if ports are devices
     build: str = ""         # folder of what CMake builds
     taps: tuple[str, ...] = ()  # those of its devices that are VMs' taps, which have no other end
+    nfs: tuple[str, ...] = ()   # of the guests of a chain, with their arguments
+    nics: tuple[str, ...] = ()  # by index of the topology's ports: the PCI address of a NIC, whose socket is empty
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""fastclick: FastClick, with a DPDK device at both ends of every wire and nothing in between. Its configuration is
-written into the run's folder; it is asked through its ControlSocket there.
+"""fastclick: FastClick, with a DPDK device at both ends of every wire and, unless it is to learn addresses, nothing in
+between. Its configuration is written into the run's folder; it is asked through its ControlSocket there.
 
-Ports are DPDK's net_vhost, as testpmd's are.
+Ports are DPDK's virtual devices, as testpmd's are.
 """
 
 import os
 import socket
 from typing import BinaryIO, cast
 
+from harness import programs
 from harness.errors import CellFailed
 from harness.schema import Field
 from harness.switches import dpdk
@@ -23,9 +24,12 @@ TIMEOUT_S = 5.0
 
 class FastClick(Driver):
     name = "fastclick"
-    ports = ("vhost-user",)
+    ports = dpdk.KINDS
     hugepages_mib = MEMORY_MIB
-    options = {"burst": Field(int, 32, low=1, high=1024)}   # of packets, on either side (FromDPDKDevice, ToDPDKDevice)
+    # burst: packets, on either side (FromDPDKDevice, ToDPDKDevice). forwarding: `patch` looks at no packet, `learning`
+    # has an EtherSwitch in every wire
+    options = {"burst": Field(int, 32, low=1, high=1024),
+               "forwarding": Field(str, "patch", choices=("patch", "learning"))}
 
     def check(self, prefix: str) -> Check:
         binary = _binary(prefix)
@@ -44,13 +48,12 @@ class FastClick(Driver):
         dpdk.refuse_too_many(site)
         # no lcore for control: EAL's own threads stay on the CPUs that the process was started on
         lcores = ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch))
-        argv = [_binary(site.prefix), "--dpdk", "--lcores", lcores, "--in-memory", "--single-file-segments", "--no-pci",
-                "--no-telemetry", "-m", str(MEMORY_MIB), "--file-prefix", site.file_prefix]
-        for vdev in dpdk.vdevs(site):
-            argv += ["--vdev", vdev]
+        argv = [_binary(site.prefix), "--dpdk", "--lcores", lcores, "--in-memory", "--single-file-segments",
+                *programs.bus(dpdk.devices(site)), "--no-telemetry", "-m", str(MEMORY_MIB), "--file-prefix",
+                site.file_prefix, *programs.attached(dpdk.devices(site))]
         config = site.path("patch.click")
         return [File(config, configuration(site)),
-                Spawn("fastclick", (*argv, "--", config), env=(("RUNTIME_DIRECTORY", site.folder),),
+                Spawn("fastclick", site.inside((*argv, "--", config)), env=(("RUNTIME_DIRECTORY", site.folder),),
                       ready=_control(site))]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
@@ -61,17 +64,21 @@ class FastClick(Driver):
 
 
 def configuration(site: Site) -> str:
-    """The .click file: no address, no table. No MTU either: net_vhost knows of none (rte_eth_dev_set_mtu fails)."""
+    """The .click file. It has no MTU: net_vhost knows of none (rte_eth_dev_set_mtu fails)."""
     common = f"N_QUEUES {site.queues}, NDESC {site.ring_size}, BURST {site.options['burst']}"
     size = dpdk.HEADROOM_BYTES + ANNOTATION_BYTES + (dpdk.frame_room_bytes(site) if site.jumbo else 2048)
     lines = [f"DPDKInfo(NB_MBUF {BUFFERS // 2 if site.jumbo else BUFFERS}, MBUF_SIZE {size});",
              f"ControlSocket(UNIX, {_control(site)}, READONLY true);"]
-    for i in range(len(site.topology.ports)):
-        lines += [f"rx{i} :: FromDPDKDevice({i}, {common}, PROMISC true);",
+    for i, number in enumerate(dpdk.numbers(site)):
+        lines += [f"rx{i} :: FromDPDKDevice({number}, {common}, PROMISC true);",
                   # what a full peer does not take is lost, as in every other switch, instead of waited for
-                  f"tx{i} :: ToDPDKDevice({i}, {common}, BLOCKING false);"]
-    for a, b in site.topology.wires:
-        lines += [f"rx{a} -> tx{b};", f"rx{b} -> tx{a};"]
+                  f"tx{i} :: ToDPDKDevice({number}, {common}, BLOCKING false);"]
+    for number, (a, b) in enumerate(site.topology.wires):
+        if site.options["forwarding"] == "learning":
+            lines += [f"sw{number} :: EtherSwitch;", *(f"rx{port} -> [{end}]sw{number}[{end}] -> tx{port};"
+                                                       for end, port in enumerate((a, b)))]
+        else:
+            lines += [f"rx{a} -> tx{b};", f"rx{b} -> tx{a};"]
     return "\n".join(lines) + "\n"
 
 

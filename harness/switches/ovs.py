@@ -91,14 +91,13 @@ class Ovs(Driver):
             Spawn("ovsdb-server",
                   (f"{site.prefix}/sbin/ovsdb-server", database, f"--remote=punix:{site.path('db.sock')}",
                    f"--unixctl={site.path('ovsdb.ctl')}", "--no-chdir"), env, ready=site.path("db.sock")),
-            Command((*_vsctl(site), "--no-wait", "init", *(("--", "set", "Open_vSwitch", ".", *settings) if settings
-                                                           else ())), env),
+            ovs_command(site, "--no-wait", "init", *(("--", "set", "Open_vSwitch", ".", *settings) if settings else ())),
             Spawn("ovs-vswitchd",
                   inside(site.namespace, (*pinned, self.daemon(site.prefix), f"unix:{site.path('db.sock')}",
                                           f"--unixctl={site.path('vswitchd.ctl')}", "--no-chdir")), env,
                   ready=site.path("vswitchd.ctl")),
-            Command((*_vsctl(site), "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, f"datapath_type={self.datapath}",
-                     "fail-mode=secure"), env),
+            ovs_command(site, "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, f"datapath_type={self.datapath}",
+                        "fail-mode=secure"),
         ]
 
     def wire(self, site: Site) -> list[Step]:
@@ -107,12 +106,12 @@ class Ovs(Driver):
         for index, port in enumerate(site.topology.ports):
             # a port is added when its peer's socket is there: the first connect then succeeds, instead of a retry
             # after a second
-            there: list[Step] = [Await(socket) for socket in site.sockets[index:index + 1]]
-            add = Command((*_vsctl(site), "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set", "Interface",
-                           port.name, *self.interface(site, index)), env)
+            there: list[Step] = [Await(socket) for socket in site.sockets[index:index + 1] if socket]
+            add = ovs_command(site, "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set", "Interface",
+                              port.name, *self.interface(site, index))
             steps += [add, *there] if site.makes_sockets else [*there, add]
         # ovs-vsctl only complains of a port that cannot be had: it has no number then
-        steps += [Command((*_vsctl(site), "wait-until", "Interface", port.name, f"ofport={index + 1}"), env)
+        steps += [ovs_command(site, "wait-until", "Interface", port.name, f"ofport={index + 1}")
                   for index, port in enumerate(site.topology.ports)]
         if site.options["forwarding"] == "learning":
             return [*steps, Command((*_ofctl(site), "add-flow", _bridge(site), "actions=NORMAL"), env)]
@@ -177,8 +176,10 @@ def _env(site: Site) -> tuple[tuple[str, str], ...]:
             ("RUNTIME_DIRECTORY", folder))
 
 
-def _vsctl(site: Site) -> tuple[str, ...]:
-    return (f"{site.prefix}/bin/ovs-vsctl", f"--db=unix:{site.path('db.sock')}", f"--timeout={COMMAND_TIMEOUT_S}")
+def ovs_command(site: Site, *words: str) -> Command:
+    """Of ovs-vsctl, which waits until the switch has done it."""
+    vsctl = (f"{site.prefix}/bin/ovs-vsctl", f"--db=unix:{site.path('db.sock')}", f"--timeout={COMMAND_TIMEOUT_S}")
+    return Command((*vsctl, *words), _env(site))
 
 
 def _tag(site: Site, index: int) -> tuple[str, ...]:

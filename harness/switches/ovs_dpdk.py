@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from harness import programs
 from harness.cost import Cycles
-from harness.errors import CellFailed
-from harness.switches.base import Check, Output, Site, cpu_mask
-from harness.switches.ovs import COMMAND_TIMEOUT_S, FORWARDING, LOOKUPS, Ovs, lookups
+from harness.errors import CellFailed, Unsupported
+from harness.switches import dpdk
+from harness.switches.base import Check, Output, Site, Step, cpu_mask
+from harness.switches.ovs import BRIDGE, COMMAND_TIMEOUT_S, FORWARDING, LOOKUPS, Ovs, lookups, ovs_command
 
 PMD_STATS = ("dpif-netdev/pmd-stats-show",)
 SOCKET_MEM_MIB = 512
@@ -22,7 +23,7 @@ SOCKET_MEM_MIB = 512
 
 class OvsDpdk(Ovs):
     name = "ovs-dpdk"
-    ports = ("vhost-user", "af_xdp", "af_packet")
+    ports = dpdk.KINDS
     hugepages_mib = SOCKET_MEM_MIB
     package = "openvswitch-switch-dpdk"
     datapath = "netdev"
@@ -33,12 +34,33 @@ class OvsDpdk(Ovs):
         return debian if prefix == "/usr" else f"{prefix}/sbin/ovs-vswitchd"
 
     def checked(self, check: Check, said: str) -> Check:
-        dpdk = re.search(r"^DPDK (\S+)", said, re.MULTILINE)
-        if not dpdk:
+        built_with = re.search(r"^DPDK (\S+)", said, re.MULTILINE)
+        if not built_with:
             return replace(check, missing=f"{check.files[0]} was built without DPDK")
-        return replace(check, version=f"{check.version} (DPDK {dpdk[1]})")
+        return replace(check, version=f"{check.version} (DPDK {built_with[1]})")
+
+    def launch(self, site: Site) -> list[Step]:
+        # a transmit queue for each of its polling threads and one for the main thread, whatever n_rxq is
+        # (dpif-netdev.c, reconfigure_datapath), while the ends of a memif port must have as many rings (memif_socket.c)
+        threads = len(site.cores.switch) + 1
+        if site.port_kind == "memif" and site.queues != threads:
+            raise Unsupported(f"Open vSwitch has {threads} transmit queues a port, one for each of its CPUs and one "
+                              f"more, and the other end of a memif port must have as many: take queues = {threads}")
+        return super().launch(site) + (self._pool_first(site) if site.makes_sockets else [])
+
+    def _pool_first(self, site: Site) -> list[Step]:
+        """A port to nowhere comes and goes, so that the packet pool is there before peers connect. Open vSwitch makes it
+        with the first port that it uses, and asks for twice of what it may have (netdev-dpdk.c, dpdk_mp_create): until
+        it takes less, peers that connect find no memory, and those that connect by themselves do not try again."""
+        kind = ("type=dpdk", "options:dpdk-devargs=net_null0", "ofport_request=60000")
+        return [ovs_command(site, "add-port", BRIDGE, "pool", "--", "set", "Interface", "pool", *kind, *self._mtu(site)),
+                ovs_command(site, "del-port", BRIDGE, "pool")]
+
+    def _mtu(self, site: Site) -> list[str]:
+        return [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
 
     def config(self, site: Site) -> Mapping[str, str]:
+        nics = [nic for nic in site.nics if nic]       # it may look at no others
         return {
             "dpdk-init": "true",
             "dpdk-socket-mem": str(SOCKET_MEM_MIB),
@@ -46,19 +68,21 @@ class OvsDpdk(Ovs):
             "dpdk-socket-limit": str(SOCKET_MEM_MIB),
             "dpdk-lcore-mask": cpu_mask([site.cores.control]),
             "pmd-cpu-mask": cpu_mask(site.cores.switch),
-            "dpdk-extra": f"--in-memory --single-file-segments --no-pci --file-prefix={site.file_prefix}",
+            "dpdk-extra": " ".join(["--in-memory", "--single-file-segments", *programs.bus(nics),
+                                    f"--file-prefix={site.file_prefix}", *programs.attached(nics)]),
             **lookups(site),
         }
 
     def interface(self, site: Site, index: int) -> list[str]:
-        mtu = [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
-        if not site.devices:
+        mtu = self._mtu(site)
+        if dpdk.device(site, index).startswith("net_vhost"):
             kind = ["type=dpdkvhostuser"] if site.makes_sockets else [
                 "type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}"]
             return [*kind, *super().interface(site, index), *mtu]
-        vdev = programs.device_vdev(site.port_kind, index, site.devices[index], site.ring_size, site.queues)
+        queues = [f"options:n_rxq={site.queues}"] if site.queues > 1 else []
         # quoted, since ovs-vsctl splits values at commas
-        return ["type=dpdk", f'options:dpdk-devargs="{vdev}"', *super().interface(site, index), *mtu]
+        return ["type=dpdk", f'options:dpdk-devargs="{dpdk.device(site, index)}"', *queues,
+                *super().interface(site, index), *mtu]
 
     def cycles(self, site: Site, output: Output) -> Cycles | None:
         return parse_cycles(output((f"{site.prefix}/bin/ovs-appctl", f"--timeout={COMMAND_TIMEOUT_S}",

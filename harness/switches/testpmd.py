@@ -8,16 +8,15 @@ It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topolo
 
 import shutil
 
-from harness import telemetry
-from harness.errors import CellFailed
+from harness import programs
 from harness.schema import Field
 from harness.switches import dpdk
-from harness.switches.base import Check, Driver, Output, PortCounters, Site, Spawn, Step, said_by
+from harness.switches.base import Check, Driver, Output, PortCounters, Site, Spawn, Step
 
 
 class Testpmd(Driver):
     name = "testpmd"
-    ports = ("vhost-user", "af_xdp", "af_packet")
+    ports = dpdk.KINDS
     hugepages_mib = 256
     options = {"forward": Field(str, "io", choices=("io", "mac", "macswap"))}     # its --forward-mode
 
@@ -25,37 +24,28 @@ class Testpmd(Driver):
         binary = self._binary(prefix)
         if shutil.which(binary) is None:
             return Check("", f"{binary} is not there: apt-get install dpdk-dev", ())
-        # -v makes EAL print "EAL: RTE Version: 'DPDK 22.11.11'", --help makes it end there
-        _, found, version = said_by([binary, "-v", "--no-huge", "--no-pci", "--help"]).partition("RTE Version: '")
-        if not found:
+        version = dpdk.version_of(binary)
+        if not version:
             return Check("", f"{binary} does not run, or is no testpmd: try it with -v --help")
-        return Check(version.partition("'")[0], "", (binary,))
+        return Check(version, "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
         dpdk.refuse_too_many(site)
         cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
-        argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
-                "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
-        for vdev in dpdk.vdevs(site):
-            argv += ["--vdev", vdev]
+        argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments",
+                *programs.bus(dpdk.devices(site)), "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix,
+                *programs.attached(dpdk.devices(site))]
         argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
                  "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
                  *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]
         argv += ["--rxq", str(site.queues), "--txq", str(site.queues)] if site.queues > 1 else []
+        numbers = dpdk.numbers(site)        # it pairs ports as they stand in the list
+        argv += [f"--portlist={','.join(map(str, numbers))}"] if numbers != sorted(numbers) else []
         # its input stays open: it ends at end of input, and so with the harness
         return [Spawn("testpmd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
-        return [self._port(site, index) for index in range(len(site.topology.ports))]
-
-    def _port(self, site: Site, index: int) -> PortCounters:
-        socket = site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2")
-        stats = telemetry.query(socket, f"/ethdev/stats,{index}")
-        try:
-            # what a full peer did not take is in none of the port's counters (testpmd counts it per stream, on screen)
-            return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"], None)
-        except (KeyError, TypeError):
-            raise CellFailed(f"testpmd gave something else than the counters of port {index}: {stats!r:.80}") from None
+        return [dpdk.counters_of(site, index, self.name) for index in range(len(site.topology.ports))]
 
     def _binary(self, prefix: str) -> str:
         return f"{prefix}/bin/dpdk-testpmd"

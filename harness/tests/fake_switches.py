@@ -5,7 +5,7 @@ expected of all of them).
 
 A script is shell. It sees its arguments, the environment that the driver gives it, and `here`, its prefix. What may be
 wrong with it (a Fault, shell as well) happens before what it does. The words are those of Open vSwitch 3.1.0, iproute2
-6.1.0, DPDK 22.11.11, FastClick 2026 and Snabb 2024.08.
+6.1.0, DPDK 22.11.11, VPP 23.06, FastClick 2026 and Snabb 2024.08.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.switches.base import PortCounters
-from harness.tests.support import DPDK_GREETING, DPDK_STATS, OVS_OUTPUT, executable, write
+from harness.tests.support import DPDK_GREETING, DPDK_STATS, OVS_OUTPUT, VPP_STATS, executable, write
 
 STAYS = "exec sleep 60"
 HANGS = f'[ ! -e "$here/hang" ] || {STAYS}'       # once a test has made that file
@@ -212,6 +212,31 @@ FASTCLICK = Fake(
     counted=(PortCounters("p0", 100, 9, 1), PortCounters("p1", 10, 90, 10)))
 
 
+# ---- VPP -----------------------------------------------------------------------------------------------------------
+
+VPP_LIBRARIES = ("libvnet.so.23.06", *(f"vpp_plugins/{name}_plugin.so" for name in ("vhost", "af_packet", "memif")))
+UNKNOWN_INPUT = "set interface l2: unknown input `xconnect Virtual...'"
+VPP = Fake(
+    daemon="bin/vpp", process="vpp", ready="api.sock",
+    calls=("vpp -c .*startup.conf", *(f"vppctl -s .*cli.sock {command}" for command in (
+        "create vhost-user socket .*/p0$", "set interface state VirtualEthernet0/0/0 up",
+        "create vhost-user socket .*/p1$", "set interface state VirtualEthernet0/0/1 up",
+        "set interface l2 xconnect VirtualEthernet0/0/0 VirtualEthernet0/0/1",
+        "set interface l2 xconnect VirtualEthernet0/0/1 VirtualEthernet0/0/0"))),
+    tools={"bin/vpp": f': > "${{2%/*}}/api.sock"\n{STAYS}',
+           # the name of what was made, nothing where all is well
+           "bin/vppctl": 'case "$*" in *create*) echo "VirtualEthernet0/0/${6##*/p}";; esac',
+           "bin/vpp_get_stats": f"cat <<'END'\n{VPP_STATS}END"},
+    files={f"lib/x86_64-linux-gnu/{name}": "" for name in VPP_LIBRARIES},
+    # its status is 0 whatever is wrong
+    unknown=Fault("bin/vppctl", f"case \"$*\" in *xconnect*) cat <<'END'\n{UNKNOWN_INPUT}\nEND\nexit;; esac",
+                  ("command said", "l2 xconnect", UNKNOWN_INPUT, "commands.log")),
+    garbled=Fault("bin/vpp_get_stats", "echo '[0]: local0 /if/names'; exit",
+                  ("vpp_get_stats gave something else", "local0")),
+    hangs=Fault("bin/vpp_get_stats", HANGS, ("vpp_get_stats", "not within")),
+    counted=(PortCounters("p0", 242130, 238704, 2850), PortCounters("p1", 241554, 239568, 2562)))
+
+
 # ---- Snabb ---------------------------------------------------------------------------------------------------------
 
 # a counter is a file of 8 bytes (core/counter.lua): here of one byte that counts, and seven zeros
@@ -237,6 +262,93 @@ SNABB = Fake(
     counted=(PortCounters("p0", 120, 6, 0), PortCounters("p1", 7, 90, 20)))
 
 
+# ---- T4P4S ---------------------------------------------------------------------------------------------------------
+
+# several may listen at that port: there is one namespace only
+LISTENER = """
+import socket, sys, threading
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+server.bind(("127.0.0.1", int(sys.argv[1])))
+server.listen()
+threading.Event().wait()
+"""
+T4P4S = Fake(
+    daemon="bin/t4p4s-l2fwd", process="t4p4s",
+    calls=("dpdk_l2fwd_controller 11111 .*/tables", "t4p4s-l2fwd .*net_vhost0,.*net_vhost1,.* -- -p 0x3 --config "),
+    tools={"bin/t4p4s-l2fwd": f'exec {PYTHON} "$here/telemetry.py" "$@"',
+           "bin/dpdk_l2fwd_controller": f'exec {PYTHON} "$here/listener.py" "$@"'},
+    files={"telemetry.py": TELEMETRY, "listener.py": LISTENER},
+    unknown=Fault("bin/t4p4s-l2fwd", _refuses("t4p4s-l2fwd: unrecognized option '--config'\nEAL: Error - exiting with "
+                                              "code: 1\n  Cause: Invalid T4P4S arguments", 1),
+                  ("t4p4s ended with status 1", "Invalid T4P4S arguments")),
+    garbled=Fault("bin/t4p4s-l2fwd", "export ANSWER='{\"/ethdev/stats\": null}'", ("t4p4s gave something else",)),
+    hangs=Fault("bin/t4p4s-l2fwd", "", ("DPDK telemetry", "/ethdev/stats,0", "timed out")),
+    counted=(PortCounters("p0", 100, 90, None), PortCounters("p1", 100, 90, None)))
+
+
+# ---- BESS ----------------------------------------------------------------------------------------------------------
+
+# Instead of gRPC and of the messages that protoc generated, which need packages of their own (test_bess.py has them): a
+# call is a run of the script `ask`, whose output is the answer.
+GRPC = """
+import json, os, subprocess
+from types import SimpleNamespace
+class RpcError(Exception):
+    pass
+class Channel:
+    def __init__(self, target, options):
+        pass
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+    def unary_unary(self, path, asked, answered):
+        def ask(request, timeout, wait_for_ready):
+            argv = [os.path.dirname(__file__) + "/ask", path.rpartition("/")[2], request]
+            answer = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout or "{}")
+            return SimpleNamespace(error=SimpleNamespace(code=0), answer=answer)
+        return ask
+insecure_channel = Channel
+"""
+MESSAGES = """
+from types import SimpleNamespace
+class Methods(dict):
+    def __contains__(self, name):
+        return True
+    def __getitem__(self, name):
+        return SimpleNamespace(input_type=0, output_type=0, containing_service=SimpleNamespace(full_name="BESSControl"))
+DESCRIPTOR = SimpleNamespace(services_by_name={"BESSControl": SimpleNamespace(methods_by_name=Methods())})
+"""
+PROTOBUF = {"json_format": "class ParseError(Exception):\n    pass\ndef Parse(text, message):\n    return text\n"
+                           "def MessageToDict(answer, **how):\n    return answer.answer\n",
+            "message_factory": "class Message:\n    SerializeToString = FromString = None\nclass MessageFactory:\n"
+                               "    def GetPrototype(self, kind):\n        return Message\n"}
+BESS_STATS = """
+case "$*" in
+GetPortStats*port0*) echo '{"inc": {"packets": "100", "dropped": "1"}, "out": {"packets": "9", "dropped": "2"}}';;
+GetPortStats*port1*) echo '{"inc": {"packets": "10", "dropped": "0"}, "out": {"packets": "90", "dropped": "0"}}';;
+esac"""
+ASK = "pybess/builtin_pb/ask"
+BESS = Fake(
+    daemon="bin/bessd", process="bessd", ready="grpc",
+    calls=("bessd -f .*-grpc_url unix:", "ask CreatePort .*net_vhost0,", "ask CreatePort .*net_vhost1,",
+           "ask AddWorker ", *(f"ask CreateModule .*{kind}" for kind in ("PortInc", "PortOut") * 2),
+           "ask ConnectModules .*in0.*out1", "ask ConnectModules .*in1.*out0", "ask CheckSchedulingConstraints",
+           "ask ResumeAll"),
+    tools={"bin/bessd": f'for last; do :; done\n: > "${{last#unix:}}"\n{STAYS}', ASK: BESS_STATS},
+    files={f"pybess/builtin_pb/{name}.py": text for name, text in {
+        "grpc": GRPC, "service_pb2": MESSAGES, "module_msg_pb2": "", "ports/port_msg_pb2": "", "ports/__init__": "",
+        "google/__init__": "", "google/protobuf/__init__": "",
+        **{f"google/protobuf/{name}": text for name, text in PROTOBUF.items()}}.items()},
+    unknown=Fault("bin/bessd", _refuses("ERROR: unknown command line flag 'grpc_url'", 1),
+                  ("bessd ended with status 1", "unknown command line flag 'grpc_url'")),
+    garbled=Fault(ASK, "case $1 in GetPortStats) echo '{\"packets\": 7}'; exit;; esac",
+                  ("BESS gave something else", "packets")),
+    hangs=Fault(ASK, f"case $1 in GetPortStats) {HANGS};; esac", ("control.py", "stats.calls", "not within")),
+    counted=(PortCounters("p0", 100, 9, 3), PortCounters("p1", 10, 90, 0)))
+
+
 # Of every driver one, by its name; the null switch has nothing to fake.
 FAKES: Mapping[str, Fake] = {
     "ovs-dpdk": _open_vswitch("vhost-user", "netdev", ".*dpdk-init=\"true\""),
@@ -246,6 +358,9 @@ FAKES: Mapping[str, Fake] = {
     "macvtap": MACVTAP,
     "xdp": XDP,
     "testpmd": TESTPMD,
+    "vpp": VPP,
     "fastclick": FASTCLICK,
     "snabb": SNABB,
+    "t4p4s": T4P4S,
+    "bess": BESS,
 }

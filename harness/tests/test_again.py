@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from harness import bisect, bundle, cli, figures, results, run
-from harness.errors import BadInput
 from harness.cell import Cell
+from harness.errors import BadInput
 from harness.sim import SimulatedTestbed, simulated_up
 from harness.tests.support import executable, seeded, write
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness import anchor, blocks, figures, results, scenario
+from harness.cell import Cell
 from harness.compare import sides, verdict
 from harness.figures.data import Data
-from harness.cell import Cell
 from harness.tests.support import cells_of_text, seeded
 from harness.tests.test_blocks import SIX_CELLS, measure, noisy, raising, rows_of, same_tables
 

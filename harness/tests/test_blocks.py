@@ -2,6 +2,7 @@
 """Repeats: the order of blocks, what a run of several leaves, and going on with one that was stopped or killed."""
 
 import csv
+import hashlib
 import json
 import shutil
 import signal
@@ -18,8 +19,8 @@ import pytest
 
 from harness import bed, blocks, outcome, record, results, resume, run
 from harness.asked import Asked, of_run, unpacked
-from harness.errors import BadInput, CellFailed
 from harness.cell import Cell
+from harness.errors import BadInput, CellFailed
 from harness.run import Outcome
 from harness.scenario import fingerprint
 from harness.search import Result
@@ -279,6 +280,18 @@ def test_what_is_another_run_is_refused_with_the_reason(tmp_path: Path, runtime:
     (folder / "run.json").write_text(json.dumps(about))
     with pytest.raises(BadInput, match="the plan is another one"):
         go_on(cells[:-1], folder)
+
+
+def test_an_image_of_ones_own_is_known_by_its_content(tmp_path: Path, runtime: Path) -> None:
+    image = write(tmp_path / "debian.qcow2", "one system")
+    cells = cells_of_text(tmp_path, '[matrix]\ntopology = "p2v"\nguest = "qemu"\nswitch = "testpmd"\n[guest]\n'
+                                    'image = "debian.qcow2"\n')
+    folder, _ = measure(cells, tmp_path / "out")
+    about = json.loads((folder / "run.json").read_text())
+    assert about["versions"]["sha256"]["image debian.qcow2"] == hashlib.sha256(b"one system").hexdigest()
+    image.write_text("another")
+    with pytest.raises(BadInput, match="image debian.qcow2 is another build or version"):
+        go_on(cells, folder)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"run_id": 7}'])

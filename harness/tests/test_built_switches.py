@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Drivers of switches that Debian has no package of: FastClick, Snabb. What they write, read and refuse, without the
-switch; and short real runs of those that VSWBENCH_NAME_PREFIX (or /usr) has.
+"""Drivers of switches that Debian has no package of: VPP, FastClick, Snabb; BESS has a file of its own. What they write,
+read and refuse, without the switch; and short real runs of those that VSWBENCH_NAME_PREFIX (or /usr) has.
 """
 
 import csv
+import ipaddress
 import os
 import re
+import shutil
+import signal
 import socket
 import struct
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -18,18 +22,23 @@ from typing import Any
 
 import pytest
 
-from harness import bed, host, run, testbed
+from harness import bed, cli, host, run, testbed
 from harness.cores import assign
 from harness.errors import CannotRun, CellFailed, Unsupported
-from harness.switches import fastclick, find
-from harness.switches.base import File, PortCounters, Site, Spawn, prefix_variable
+from harness.switches import fastclick, find, vpp
+from harness.switches.base import Await, Command, File, PortCounters, Site, Spawn, prefix_variable
+from harness.switches.bess import Bess
 from harness.switches.fastclick import FastClick
 from harness.switches.snabb import Snabb
-from harness.tests.support import FOLDER, cells_of_text, executable, processes_of, setup_of, vswbench, write
+from harness.switches.vpp import Vpp
+from harness.tests.fake_switches import VPP
+from harness.tests.support import (FOLDER, VPP_STATS, cells_of_text, eventually, executable, processes_of, setup_of,
+                                   start_vswbench, vswbench, write)
 from harness.topology import Topology, build
 from harness.virtio import Virtio
 
-BUILT = (FastClick(), Snabb())
+BUILT = (Vpp(), FastClick(), Snabb())
+FOR_REAL = (*BUILT, Bess())
 every_built = pytest.mark.parametrize("driver", BUILT, ids=lambda d: d.name)
 P2P = build("p2p", 0, "two-way")
 CHAIN = build("loopback", 3, "two-way")
@@ -38,11 +47,11 @@ CHAIN = build("loopback", 3, "two-way")
 def site_of(topology: Topology, folder: str = FOLDER, *, switch_cpus: int = 1, **more: Any) -> Site:
     sockets = tuple(f"{folder}/{p.name}" for p in topology.ports)
     cores = assign(range(8), switch_cpus, ["generator"])
-    options = {key: field.default for driver in BUILT for key, field in driver.options.items()}
+    options = {key: field.default for driver in FOR_REAL for key, field in driver.options.items()}
     if "queues" in more:
         more["virtio"] = Virtio(queues=more.pop("queues"))
     return replace(Site(f"{folder}/switch", sockets, topology, cores, "/opt/switch", 512, "vsw-0-switch",
-                        options=options), **more)
+                        options=options, namespace="vswbench-x-c1"), **more)
 
 
 def both_ways(topology: Topology) -> set[tuple[int, int]]:
@@ -72,15 +81,32 @@ def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: An
     assert str(tmp_path) in missing and f"{driver.name}@PREFIX" in missing and prefix_variable(driver.name) in missing
 
 
-SAYS = {"snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
+def test_list_looks_where_the_environment_and_the_testbed_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("VSWBENCH_FASTCLICK_PREFIX", str(tmp_path / "mine"))
+    testbed = write(tmp_path / "t.toml", 'name = "t"\n[switch.snabb-new]\ndriver = "snabb"\nprefix = "/nowhere"\n')
+    assert cli.main(["list", "--testbed", str(testbed)]) == 0
+    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert f"{tmp_path}/mine/bin/click is not there" in said["fastclick"]
+    assert "/nowhere/bin/snabb is not there" in said["snabb-new"] and "/usr/bin/snabb" in said["snabb"]
+
+
+SAYS = {"vpp": "",
+        "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
         "fastclick": "2.1"}
 CLASSES = "Idle\nControlSocket\nFromDPDKDevice\nToDPDKDevice"
-HEARD = {"snabb": "2024.08 (3-gf32729274)",
+HEARD = {"vpp": "23.06",
+         "snabb": "2024.08 (3-gf32729274)",
          "fastclick": "2.1"}
 
 
 def fake(driver: Any, prefix: Path, says: str) -> Path:
     """An installation whose main binary runs this script."""
+    if driver.name == "vpp":
+        for path, does in VPP.tools.items():
+            executable(prefix / path, f"#!/bin/sh\n{does}\n")
+        for library in VPP.files:
+            write(prefix / library, "")
     return executable(prefix / "bin" / {"fastclick": "click"}.get(driver.name, driver.name), says)
 
 
@@ -92,11 +118,24 @@ def test_a_switch_tells_its_version(driver: Any, tmp_path: Path) -> None:
     assert (check.version, check.missing, check.files[0]) == (HEARD[driver.name], "", str(binary))
 
 
-@every_built
+@pytest.mark.parametrize("driver", [FastClick(), Snabb()], ids=lambda d: d.name)
 @pytest.mark.parametrize("script", ["", "#!/bin/sh\nkill -SEGV $$\n", "#!/nowhere/sh\n", "#!/bin/sh\necho hello\n",
                                     "#!/bin/sh\nprintf '\\377\\376'\n"])
 def test_a_strange_binary_is_missing_and_no_exception(driver: Any, script: str, tmp_path: Path) -> None:
     assert str(fake(driver, tmp_path, script)) in driver.check(str(tmp_path)).missing
+
+
+@pytest.mark.parametrize("libraries, why", [([], "0 of libvnet"), (["lib/libvnet.so.23.10"], "2 of libvnet"),
+                                            ([next(iter(VPP.files))], "vhost_plugin.so is not there")])
+def test_a_vpp_without_its_libraries_is_missing(libraries: list[str], why: str, tmp_path: Path) -> None:
+    fake(Vpp(), tmp_path, "")
+    if "2 of" not in why:
+        for name in VPP.files:
+            (tmp_path / name).unlink()
+    for name in libraries:
+        write(tmp_path / name, "")
+    missing = Vpp().check(str(tmp_path)).missing
+    assert why in missing and str(tmp_path) in missing
 
 
 def test_a_click_without_dpdk_is_not_enough(tmp_path: Path) -> None:
@@ -127,7 +166,7 @@ def brought_up(driver: Any, prefix: Path, folder: Path) -> None:
             bed_up._do(step)
 
 
-READY = {"fastclick": "control", "snabb": "ready"}
+READY = {"vpp": "api.sock", "fastclick": "control", "snabb": "ready"}
 
 
 @every_built
@@ -156,6 +195,94 @@ def test_a_switch_is_waited_for(driver: Any, tmp_path: Path, folder: Path) -> No
     brought_up(driver, tmp_path, folder)
 
 
+# ---- vpp -----------------------------------------------------------------------------------------------------------
+
+INTERFACES = {"p0": "VirtualEthernet0/0/0", "p1": "VirtualEthernet0/0/1"}
+
+
+def test_counters_of_a_real_vpp_are_read_and_what_a_port_did_not_take_was_not_sent() -> None:
+    assert vpp.parse_counters(VPP_STATS, INTERFACES) == [PortCounters("p0", 242130, 238704, 2850),
+                                                           PortCounters("p1", 241554, 239568, 2562)]
+
+
+def test_counters_of_vpp_are_sums_over_its_threads() -> None:
+    more = VPP_STATS.replace("[1 @ 0]: 0 packets, 0 bytes /if/rx", "[1 @ 0]: 7 packets, 420 bytes /if/rx").replace(
+        "[2 @ 0]: 0 packets /if/drops", "[2 @ 0]: 2000 packets /if/drops").replace(
+        "[0 @ 0]: 0 packets /err/VirtualEthernet0/0/1-tx", "[0 @ 0]: 1000 packets /err/VirtualEthernet0/0/1-tx")
+    assert vpp.parse_counters(more, INTERFACES) == [PortCounters("p0", 242137, 238704, 2850),
+                                                      PortCounters("p1", 241554, 238568, 4562)]
+
+
+@pytest.mark.parametrize("text", ["", "Couldn't connect to vpp, does /run/x exist?",
+                                  VPP_STATS.replace("/if/drops", "/if/lost"), VPP_STATS.replace("0/0/1-tx/", "0/0/1/"),
+                                  VPP_STATS.replace("VirtualEthernet0/0/1 ", "VirtualEthernet0/0/11 ")])
+def test_statistics_of_another_kind_fail_the_cell_and_not_the_run(text: str) -> None:
+    with pytest.raises(CellFailed, match="vpp_get_stats"):
+        vpp.parse_counters(text, INTERFACES)
+
+
+@pytest.mark.parametrize("forwarding, joins", [
+    ("learning", ["set interface l2 bridge {0} 1", "set interface l2 bridge {1} 1", "set interface l2 bridge {2} 2",
+                  "set interface l2 bridge {3} 2"]),
+    ("l2patch", ["test l2patch rx {0} tx {1}", "test l2patch rx {1} tx {0}", "test l2patch rx {2} tx {3}",
+                 "test l2patch rx {3} tx {2}"])])
+def test_vpp_can_forward_in_other_ways(forwarding: str, joins: list[str]) -> None:
+    site = site_of(build("loopback", 1, "one-way"))
+    commands = [" ".join(step.argv[3:]) for step in Vpp().wire(replace(site, options={"forwarding": forwarding}))
+                if isinstance(step, Command)]
+    ports = [f"VirtualEthernet0/0/{i}" for i in range(4)]
+    assert commands[-4:] == [join.format(*ports) for join in joins]
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_vpp_has_an_access_list_of_as_many_rules_at_every_port_and_loses_nothing_by_it(count: int) -> None:
+    site = replace(site_of(CHAIN), options={"forwarding": "acl", "rules": count})
+    assert "plugin acl_plugin.so { enable }" in text_of(Vpp().launch(site))
+    steps = Vpp().wire(site)
+    words, _, entries = text_of(steps).partition("acl permit ")
+    *exact, every, every6 = entries.strip().split(", permit ")
+    assert words == "set acl-plugin " and (every, every6) == ("src 0.0.0.0/0 dst 0.0.0.0/0", "src ::/0 dst ::/0")
+    assert len(exact) == len(set(exact)) == count - 1
+    for rule in exact:
+        source = re.fullmatch(r"src ([\d.]+)/32 dst 0.0.0.0/0 proto 17 sport \d+", rule)
+        assert source and ipaddress.ip_address(source[1]) in ipaddress.ip_network("198.18.0.0/15")
+    asked = [" ".join(step.argv[3:]) for step in steps if isinstance(step, Command)]
+    made = asked.index(f"exec {site.path('rules')}")
+    assert asked[made + 1:made + 1 + len(CHAIN.ports)] == [
+        f"set acl-plugin interface VirtualEthernet0/0/{i} input acl 0" for i in range(len(CHAIN.ports))]
+    assert all("xconnect" in command for command in asked[made + 1 + len(CHAIN.ports):])
+
+
+def test_vpp_joins_both_ends_of_every_wire_once_its_ports_are_there() -> None:
+    site = site_of(CHAIN)
+    there: list[str] = []
+    ports: list[str] = []
+    joined = set()
+    for step in Vpp().wire(site):
+        if isinstance(step, Await):
+            there.append(step.path)
+            continue
+        assert isinstance(step, Command)
+        command = step.argv[3:]
+        if command[:3] == ("create", "vhost-user", "socket"):
+            assert command[3] == there[-1] and "server" not in command and step.says
+            ports.append(step.says)
+        elif command[:3] == ("set", "interface", "state"):
+            assert command[3:] == (ports[-1], "up") and step.says == ""
+        else:
+            assert command[:4] == ("set", "interface", "l2", "xconnect") and step.says == ""
+            joined.add((ports.index(command[4]), ports.index(command[5])))
+    assert tuple(there) == site.sockets and joined == both_ways(CHAIN)
+
+
+def test_vpp_is_told_its_cpus_and_loads_the_vhost_plugin_only() -> None:
+    site = site_of(P2P, switch_cpus=2)
+    text = text_of(Vpp().launch(site))
+    assert "main-core 0 corelist-workers 6,7 " in text
+    assert re.findall(r"plugin (\S+) \{ enable", text) == ["vhost_plugin.so"]
+    assert text.count("{") == text.count("}")
+
+
 # ---- fastclick -----------------------------------------------------------------------------------------------------
 
 def test_fastclick_joins_both_ends_of_every_wire() -> None:
@@ -164,6 +291,16 @@ def test_fastclick_joins_both_ends_of_every_wire() -> None:
     joined = re.findall(r"^(\w+) -> (\w+);", text, re.MULTILINE)
     assert {(devices[rx], devices[tx]) for rx, tx in joined} == both_ways(CHAIN)
     assert len(devices) == 2 * len(CHAIN.ports)
+
+
+def test_a_learning_fastclick_has_a_switch_in_every_wire_and_none_between_wires() -> None:
+    site = site_of(CHAIN)
+    text = text_of(FastClick().launch(replace(site, options={**site.options, "forwarding": "learning"})))
+    joined = re.findall(r"^rx(\d+) -> \[(\d)\](\w+)\[(\d)\] -> tx(\d+);", text, re.MULTILINE)
+    assert all(rx == tx and end == way for rx, end, _, way, tx in joined)       # it leaves at the port's own end
+    ends = {(name, int(end)): int(rx) for rx, end, name, _, _ in joined}
+    assert {(ends[name, 0], ends[name, 1]) for name, _ in ends} == set(CHAIN.wires)
+    assert len(ends) == len(CHAIN.ports) and len(set(re.findall(r"(\w+) :: EtherSwitch", text))) == len(CHAIN.wires)
 
 
 def test_fastclick_numbers_its_devices_as_the_sockets_are_given() -> None:
@@ -306,9 +443,12 @@ def test_snabb_takes_the_features_that_its_peer_has() -> None:
     assert "local features = 0x18008000\n" in merged and "local features = 0x18000000\n" in unmerged
 
 
-def test_fastclick_is_the_server_of_its_sockets_where_a_scenario_asks_for_it() -> None:
-    words = repr(FastClick().launch(site_of(P2P, virtio=Virtio(sockets="switch"))))
-    assert words.count("client=0") == 2 and "client=1" not in words
+@pytest.mark.parametrize("driver", [Vpp(), FastClick()], ids=lambda d: d.name)
+def test_who_can_is_the_server_of_its_sockets_where_a_scenario_asks_for_it(driver: Any) -> None:
+    site = site_of(P2P, virtio=Virtio(sockets="switch"))
+    words = repr([*driver.launch(site), *driver.wire(site)])
+    assert words.count("'server'") == (2 if driver.name == "vpp" else 0)
+    assert ("client=1" in words, "client=0" in words) == (False, driver.name == "fastclick")
 
 
 # ---- for real ------------------------------------------------------------------------------------------------------
@@ -350,12 +490,12 @@ def prefix_of(driver: Any) -> str:
 
 def outside() -> set[str]:
     """What switches may leave behind on a machine, outside the folder of their run."""
-    roots = ("/dev/shm", "/run/snabb", "/dev/hugepages")
+    roots = ("/dev/shm", "/run/snabb", "/run/vpp", "/dev/hugepages")
     return {*(str(path) for root in roots for path in [Path(root), *Path(root).glob("**/*")] if path.exists()),
             *map(str, Path("/tmp").glob("vhost_features*"))}
 
 
-@every_built
+@pytest.mark.parametrize("driver", FOR_REAL, ids=lambda d: d.name)
 def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folder: Path, tmp_path: Path) -> None:
     switch, before = f"{driver.name}={driver.name}@{prefix_of(driver)}", outside()
     status, out, err = vswbench(folder, "run", write(tmp_path / "real.toml", SCENARIO), "--switch", switch,
@@ -374,6 +514,63 @@ def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folde
     assert processes_of(folder) == [] and outside() <= before
 
 
+SYSTEMS_VPP = """
+unix { nodaemon nosyslog cli-listen /run/vpp/cli.sock }
+buffers { buffers-per-numa 1024 page-size default }
+plugins { plugin default { disable } }
+"""
+
+
+@pytest.fixture
+def systems_vpp(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """A VPP with all paths at their defaults; asks it for its interfaces."""
+    prefix = prefix_of(Vpp())
+    if Path("/run/vpp").exists() or not os.access("/run", os.W_OK):
+        pytest.skip("/run/vpp is there, so of a VPP of this machine, or cannot be made")
+    config = write(tmp_path / "system.conf", SYSTEMS_VPP)
+    with subprocess.Popen([f"{prefix}/bin/vpp", "-c", str(config)], stdin=subprocess.PIPE) as process:
+        def ask() -> str:
+            return subprocess.run([f"{prefix}/bin/vppctl", "show", "interface"], capture_output=True, text=True,
+                                  timeout=10, stdin=subprocess.DEVNULL, check=False).stdout
+        try:
+            eventually(lambda: "local0" in ask(), 20)
+            yield ask
+        finally:
+            process.terminate()
+            process.wait(10)
+            shutil.rmtree("/run/vpp")
+
+
+def test_a_systems_vpp_is_left_alone_and_a_killed_one_leaves_nothing(systems_vpp: Callable[[], str], folder: Path,
+                                                                      tmp_path: Path) -> None:
+    scenario = write(tmp_path / "long.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"').replace(
+        "trials = 1", "trials = 100"))
+    command = ("run", scenario, "--switch", f"vpp=vpp@{prefix_of(Vpp())}", "--out", tmp_path / "out")
+    before, system = outside(), systems_vpp()
+
+    def measured(count: int) -> list[int]:
+        """Pids of VPP and its peer, once so many runs have measured something."""
+        eventually(lambda: sum(len(rows_of(p)) > 0 for p in (tmp_path / "out").glob("*/trials.csv")) == count, 60)
+        return processes_of(folder)
+
+    with start_vswbench(folder, *command) as process:
+        [switch] = [pid for pid in measured(1) if b"startup.conf" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(switch, signal.SIGKILL)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "vpp was killed by signal SIGKILL" in out
+    assert outside() <= before and systems_vpp() == system
+
+    with start_vswbench(folder, *command) as process:
+        measured(2)
+        process.kill()
+        process.communicate()
+    eventually(lambda: not processes_of(folder), 5)
+    assert any("/dev/shm/vswbench-" in path for path in outside() - before)
+    short = write(tmp_path / "short.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"'))
+    assert vswbench(folder, "run", short, *command[2:], timeout_s=60)[0] == 0
+    assert outside() <= before and systems_vpp() == system
+
+
 def test_drivers_of_built_switches_are_found_by_name() -> None:
-    assert [find(d.name) for d in BUILT] == [find(name) for name in ("fastclick", "snabb")]
-    assert all(find(d.name) for d in BUILT)
+    assert [find(d.name) for d in FOR_REAL] == [find(name) for name in ("vpp", "fastclick", "snabb", "bess")]
+    assert all(find(d.name) for d in FOR_REAL)

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from harness import ownimage, qemu, qmp
-from harness.errors import BadInput, CellFailed
 from harness.cell import Cell
+from harness.errors import BadInput, CellFailed
 from harness.tests.support import cells_of_text, seeded, setup_of, words_missing
 
 KEYS = {"queues": [1, 2, 8], "rings": ["split", "packed"], "mergeable": [True, False], "ring_size": [256, 1024],

@@ -206,6 +206,20 @@ def test_a_process_of_a_killed_run_is_ended_and_no_other(kernel: Kernel, runtime
             process.wait()
 
 
+def test_shared_memory_of_a_run_goes_with_it_and_that_of_others_stays(kernel: Kernel, runtime: Path, tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a killed VPP leaves it: of a killed run, of this one, of the system's."""
+    monkeypatch.setattr(host, "SHARED", tmp_path / "shm")
+    monkeypatch.setattr(os, "geteuid", os.getuid)
+    folder = leftover(runtime, {})
+    theirs = [write(tmp_path / "shm" / name, "x") for name in ("vpe-api", "global_vm", f"{folder.name}2-c1-vpe-api")]
+    write(tmp_path / "shm" / f"{folder.name}-c1-global_vm", "x")
+    with host.run_folder("next") as mine:
+        assert sorted((tmp_path / "shm").iterdir()) == sorted(theirs)
+        write(tmp_path / "shm" / f"{mine.name}-c7-vpe-api", "x")
+    assert sorted((tmp_path / "shm").iterdir()) == sorted(theirs)
+
+
 def test_the_run_folder_is_gone_afterwards_however_it_ends(runtime: Path) -> None:
     with pytest.raises(RuntimeError), host.run_folder("x") as folder:
         write(folder / "c1" / "socket", "")

@@ -175,7 +175,9 @@ def test_hops_tell_where_frames_were_lost_in_both_directions(tmp_path: Path) -> 
     after = [stats(rng, [(95, 89, 1, 4, 5), (40, 40, 0, 0, 0)], 1350, 9000),
              stats(rng, [(87, 84, 3, 0, 0), (45, 44, 1, 0, 0)], 100 + 127 * 8, 9000)]
     guests = [("guest1", "firewall"), ("guest2", "io")]
-    found = hops.between(guests, before, after, [100, 50], [73, 38], "generator")
+    flows = [(False, 100, 73, ("generator", 1)), (True, 50, 38, ("generator", 0))]
+    found = hops.between(guests, before, after, flows)
+    assert hops.between(guests, before, after, flows[1:]) == found[3:]      # traffic on the way back only
     assert [(h.direction, h.guest, h.offered_count, h.rx_count, h.lost_before_count, h.tx_count) for h in found] == [
         (0, "guest1", 100, 90, 10, 85), (0, "guest2", 85, 82, 3, 80), (0, "generator", 80, 73, 7, None),
         (1, "guest2", 50, 45, 5, 44), (1, "guest1", 44, 40, 4, 40), (1, "generator", 40, 38, 2, None)]

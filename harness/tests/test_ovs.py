@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness import ports
 from harness.cost import Cycles
 from harness.errors import CellFailed
 from harness.switches.base import Await, Command, File, Namespace, PortCounters, Spawn
@@ -203,7 +204,7 @@ def test_ovs_never_meets_devices_of_another() -> None:
     for kind in OvsDpdk.ports:
         site = site_of(build("p2p", 0, "one-way"), kind=kind)
         steps = OvsDpdk().launch(site)
-        assert (steps[0] == Namespace(site.namespace)) == (kind == "vhost-user")
+        assert (steps[0] == Namespace(site.namespace)) == (kind not in ports.ON_DEVICES)
         [daemon] = [s for s in steps if isinstance(s, Spawn) and s.name == "ovs-vswitchd"]
         assert daemon.argv[:2] == ("nsenter", f"--net=/run/netns/{site.namespace}")
 

@@ -20,15 +20,15 @@ from typing import Any
 import pytest
 
 from harness import bed, cli, commands, expand, scenario, topology
+from harness.cell import Cell
 from harness.cores import CorePlan, assign
 from harness.errors import BadInput
-from harness.cell import Cell
 from harness.plan import Setup
 from harness.ports import PORT_KINDS
 from harness.switches import SWITCHES
-from harness.switches.base import Await, Command, File, Namespace, Spawn
-from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of
-from harness.topology import CHAIN_MAX, GENERATOR
+from harness.switches.base import Await, Cgroup, Command, File, Namespace, Spawn
+from harness.tests.support import FOLDER, NICS, QUICK, cells_of, cells_of_text, seeded, setup_of, write
+from harness.topology import CHAIN_MAX, CHAINS_MAX, GENERATOR
 
 GOLDEN = Path(__file__).with_name("golden")
 SOCKET_PATH_MAX = 107       # unix(7)
@@ -55,7 +55,8 @@ ROUND_TRIPS = """
 topology = ["p2v-latency", "v2v-latency"]
 guest = ["process", "qemu"]
 """
-EVERY_KIND = TWO_WAY + f"port_kind = {json.dumps(PORT_KINDS)}\n"
+# two queues: Open vSwitch has no other memif ports
+EVERY_KIND = TWO_WAY + f"port_kind = {json.dumps(PORT_KINDS)}\nqueues = [1, 2]\n"
 EVERY_SWITCH = [d.name for d in SWITCHES] + ["ovs-old=ovs-dpdk@/opt/ovs-old", "testpmd-new=testpmd@/opt/dpdk-new"]
 
 
@@ -77,6 +78,8 @@ POINTS = {
     "p2p-af_packet": 'topology = "p2p"\ndirection = "two-way"\nport_kind = "af_packet"',
     "p2v-af_packet": 'topology = "p2v"\nguest = "process"\nport_kind = "af_packet"',
     "v2v-af_packet": 'topology = "v2v"\nguest = "process"\nport_kind = "af_packet"',
+    "p2p-memif": 'topology = "p2p"\nqueues = 2\nport_kind = "memif"',
+    "loopback-memif": 'topology = "loopback"\nguest = "process"\nqueues = 2\nport_kind = "memif"',
     "p2v-tap": 'topology = "p2v"\nguest = "qemu"\nport_kind = "af_packet"',
     "loopback-tap": 'topology = "loopback"\nguest = "qemu"\nnf = "linux-router+io"\nport_kind = "af_packet"',
     "loopback-kernel": 'topology = "loopback"\nguest = "process"\nnf = "linux-bridge+linux-router"\n'
@@ -85,11 +88,25 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("switch", [d.name for d in SWITCHES])
-@pytest.mark.parametrize("point", POINTS)
+# What is alike for all switches, or of one only, is looked at for one.
+OF_ONE_SWITCH = {
+    ("chains", "testpmd"): 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\nnf = "macswap+io"',
+    ("xdp-forward", "testpmd"): 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
+    ("switch-sockets", "ovs-dpdk"): 'topology = "p2p"\nsockets = "switch"\nqueues = 2',
+}
+ON_NICS = {
+    "p2p-pci": 'topology = "p2p"\nport_kind = "pci"',
+    "loopback-pci": 'topology = "loopback"\nguest = "qemu"\nport_kind = "pci"',
+}
+GOLDENS = {**{(point, d.name): text for point, text in POINTS.items() for d in SWITCHES}, **OF_ONE_SWITCH,
+           **{(point, d.name): text for point, text in ON_NICS.items() for d in SWITCHES if "pci" in d.ports}}
+
+
+@pytest.mark.parametrize("point, switch", GOLDENS)
 def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> None:
     """What is started for a cell changes only on purpose."""
-    [cell] = cells_of_text(tmp_path, "[matrix]\n" + POINTS[point], switches=[switch])
+    [cell] = cells_of_text(tmp_path, "[matrix]\n" + GOLDENS[point, switch], switches=[switch],
+                           testbed=write(tmp_path / "testbed.toml", NICS))
     c = cell.cores
     text = f"# {cell.id}\n# {cell.title}\n# switch on CPUs {c.switch}, control on {c.control}, {c.pollers}\n"
     text += f"n/a: {cell.unsupported}\n" if cell.unsupported else "\n".join(commands.lines(setup_of(cell, "$RUN"))) + "\n"
@@ -101,7 +118,7 @@ def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> No
 
 
 def test_there_is_no_golden_file_too_many() -> None:
-    assert {p.name for p in GOLDEN.iterdir()} == {f"{point}.{d.name}.plan" for point in POINTS for d in SWITCHES}
+    assert {p.name for p in GOLDEN.iterdir()} == {f"{point}.{switch}.plan" for point, switch in GOLDENS}
 
 
 # ---- fairness ------------------------------------------------------------------------------------------------------
@@ -129,7 +146,8 @@ def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, 
     """The law of fairness: guests, generator, cores, frames and search are the same for every switch. Each is compared
     with one, and so with every other."""
     text = {"large": LARGE, "every kind": EVERY_KIND, "round trips": ROUND_TRIPS}.get(source)
-    cells = (cells_of_text(tmp_path, text, cpus=cpus, switches=EVERY_SWITCH) if text
+    nics = write(tmp_path / "nics.toml", NICS)
+    cells = (cells_of_text(tmp_path, text, cpus=cpus, switches=EVERY_SWITCH, testbed=nics) if text
              else cells_of(QUICK, cpus=cpus, switches=EVERY_SWITCH))
     compared: set[tuple[str, str]] = set()
     for point, same in by_point(cells).items():
@@ -147,11 +165,11 @@ def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, 
 def test_the_direction_is_installed_alike_for_all(tmp_path: Path) -> None:
     """What carries one direction carries the other, and both: a golden plan of one is that of all."""
     alike: dict[tuple[Any, ...], Any] = {}
-    cells = cells_of_text(tmp_path, EVERY_KIND, switches=EVERY_SWITCH)
+    cells = cells_of_text(tmp_path, EVERY_KIND, switches=EVERY_SWITCH, testbed=write(tmp_path / "nics.toml", NICS))
     for c in cells:
         setup = None if c.unsupported else setup_of(c)
         steps = (setup.network, setup.devices, setup.launch, setup.wire) if setup else c.unsupported
-        key = (c.switch.name, c.port_kind, c.topology.name, c.guest, c.chain_length)
+        key = (c.switch.name, c.port_kind, c.topology.name, c.guest, c.chain_length, c.virtio)
         assert alike.setdefault(key, steps) == steps, c.id
     assert 3 * len(alike) == len(cells)
 
@@ -232,7 +250,8 @@ def test_planning_touches_nothing_and_gives_the_same_every_time(tmp_path: Path,
 def every_topology() -> list[topology.Topology]:
     return [*(topology.build(name, 0, d) for name in ("p2p", "p2v", "v2v") for d in topology.DIRECTIONS),
             *(topology.build(name, 0, "one-way") for name in topology.ROUND_TRIPS),
-            *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in topology.DIRECTIONS)]
+            *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in topology.DIRECTIONS),
+            *(topology.build("loopback", n, d, k) for n in (1, 3) for k in (2, CHAINS_MAX) for d in topology.DIRECTIONS)]
 
 
 def test_wires_join_every_port_exactly_once() -> None:
@@ -285,6 +304,15 @@ def test_the_chain_is_crossed_in_order_and_backwards_the_other_way() -> None:
     there, back = (way(topo, flow.tx) for flow in topo.flows)
     assert [peer for peer, _ in there] == ["guest1", "guest2", "guest3", GENERATOR]
     assert [peer for peer, _ in back] == ["guest3", "guest2", "guest1", GENERATOR]
+
+
+def test_chains_beside_each_other_share_nothing_but_generator_and_switch() -> None:
+    topo = topology.build("loopback", 3, "one-way", 4)
+    crossed = [way(topo, flow.tx) for flow in topo.flows]
+    assert [flow.tx[1] for flow in topo.flows] == [0, 2, 4, 6] and topo.direction_count == 1
+    assert [peer for hops in crossed for peer, _ in hops[:-1]] == [f"guest{n}" for n in range(1, 13)]
+    both = topology.build("loopback", 3, "two-way", 4)
+    assert [(f.tx[1], f.rx[1]) for f in both.flows[2:4]] == [(2, 3), (3, 2)] and both.direction_count == 2
 
 
 def test_guests_run_what_their_topology_needs() -> None:
@@ -375,11 +403,11 @@ def test_a_plan_asks_for_hugepages_only_where_memory_is_shared(tmp_path: Path) -
     assert setup_of(vm).hugepages * 2 >= 384 + 128 + 256    # the VM's memory, the generator's, the switch's
 
 
-def test_steps_are_of_the_five_kinds_and_write_only_into_the_site(tmp_path: Path) -> None:
+def test_steps_are_of_the_kinds_that_there_are_and_write_only_into_the_site(tmp_path: Path) -> None:
     for cell in cells_of_text(tmp_path, TWO_WAY + 'port_kind = ["vhost-user", "af_packet"]\n', switches=EVERY_SWITCH):
         setup = None if cell.unsupported else setup_of(cell)
         for step in (*setup.network, *setup.launch, *setup.wire) if setup else ():
-            assert isinstance(step, File | Command | Spawn | Await | Namespace)
+            assert isinstance(step, File | Command | Spawn | Await | Namespace | Cgroup)
             if isinstance(step, File):
                 assert step.path.startswith(setup.site.folder + "/")
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness import record
-from harness.cost import COLUMNS, Seen, cost
 from harness.cell import Cell
+from harness.cost import COLUMNS, Seen, cost
 from harness.record import Record, Table
 from harness.search import Result
 from harness.switches.base import PortCounters

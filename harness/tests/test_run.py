@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from harness import bed, cli, figures, host, interrupts, run
-from harness.errors import CannotRun, CellFailed
 from harness.cell import Cell
+from harness.errors import CannotRun, CellFailed
 from harness.run import Outcome
 from harness.sim import SimulatedTestbed, simulated_up
 from harness.tests.support import (CPUS, NULL_CELL, QUICK, ROOT, cells_of, cells_of_text, eventually, is_running,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness import cli, scenario, search, simulate, traffic
-from harness.search.soak import interval_losses
 from harness.search.settings import Search
+from harness.search.soak import interval_losses
 from harness.sim import Model, SimulatedSwitch
 from harness.tests.support import NULL_CELL, ROOT, cells_of, direction, made, seeded, write
 from harness.trial import Point, Request, Trial

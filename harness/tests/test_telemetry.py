@@ -25,8 +25,8 @@ from harness.observe import Observer
 from harness.perf import Perf
 from harness.scenario import Search
 from harness.search import Result
-from harness.simulate import drive as simulate
 from harness.sim import Model, SimulatedSwitch
+from harness.simulate import drive as simulate
 from harness.switches.base import PortCounters
 from harness.tests.support import direction, eventually, executable, made, seeded
 from harness.trial import Request, Trial

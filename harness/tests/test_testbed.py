@@ -232,12 +232,13 @@ def pktgen(*streams: dict[str, Any], **more: Any) -> Answering:
                            "missed_count": 0, **more})
 
 
-def between(tmp_path: Path, text: str, generator: Answering, guest1: Answering) -> testbed.Testbed:
-    """A p2v testbed whose programs are not there."""
-    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2v"\n' + text, switches=["testpmd"])
+def between(tmp_path: Path, text: str, generator: Answering, *guests: Answering, topology: str = "p2v"
+            ) -> testbed.Testbed:
+    """A testbed whose programs are not there."""
+    [cell] = cells_of_text(tmp_path, f'[matrix]\ntopology = "{topology}"\n' + text, switches=["testpmd"])
     bed_ = testbed.Testbed(cell, setup_of(cell), tmp_path, ExitStack())
-    for name, channel in (("generator", generator), ("guest1", guest1)):
-        bed_.peers[name] = SimpleNamespace(channel=channel,  # type: ignore[assignment]
+    for name, channel in (("generator", generator), *((f"guest{n}", one) for n, one in enumerate(guests, 1))):
+        bed_.peers[name] = SimpleNamespace(channel=channel, xdp_mode="",  # type: ignore[assignment]
                                            process=SimpleNamespace(check_alive=lambda: None))
     return bed_
 
@@ -293,6 +294,25 @@ def test_of_two_way_traffic_each_end_is_asked_for_its_part(guest_kind: str, late
     without_ports = [[{k: v for k, v in s.items() if k not in ("tx", "rx")} for s in a["streams"]] for a in arms]
     assert without_ports[0] == without_ports[1]
     assert [s["dst_mac"] for s in without_ports[0]] == ["02:76:73:77:01:00", "02:76:73:77:00:00"]
+
+
+def test_chains_beside_each_other_share_the_load_and_figures_are_their_sums(tmp_path: Path) -> None:
+    streams = [{**sent(10 * n), "meter": meter(10 * n - n, span_s=1.0, latency=SEEN)} for n in (1, 2, 3, 4)]
+    generator = Answering(trial={"streams": streams, "tx_span_s": 1.0, "clock_error_ppm": 0.0, "workers": [],
+                                 "missed_count": 0, "drained": True})
+    idle = Answering(stats={"sides": [{"rx_port": i, "dropped": {}, **dict.fromkeys(
+        ("rx_count", "tx_count", "tx_full_count", "missed_count"), 0)} for i in (0, 1)]})
+    text = 'guest = "process"\ndirection = "two-way"\nchains = 2\n'
+    one = between(tmp_path, text, generator, idle, idle, topology="loopback")
+    trial = one.measure(Request("rplus", 100.0, 1.0))
+    [(_, asked)] = generator.asked
+    assert [(s["tx"], s["rx"], s["rate_pps"]) for s in asked["streams"]] == [
+        (0, 1, 50.0), (1, 0, 50.0), (2, 3, 50.0), (3, 2, 50.0)]
+    assert (trial.sent_count, trial.received_count, trial.lost_count, trial.rx_pps) == (100, 90, 10, 45.0)
+    assert (trial.direction_count, trial.stream_count, trial.span_s) == (2, 4, 1.0)
+    assert [(h.guest, h.direction, h.rx_port, h.offered_count) for h in trial.hops if h.guest != "generator"] == [
+        ("guest1", 0, 0, 10), ("guest1", 1, 1, 20), ("guest2", 0, 0, 30), ("guest2", 1, 1, 40)]
+    assert [(h.rx_port, h.rx_count) for h in trial.hops if h.guest == "generator"] == [(1, 9), (0, 18), (3, 27), (2, 36)]
 
 
 def test_out_of_a_guest_the_generator_receives(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness import cli, genome, scenario, search, traffic
-from harness.errors import BadInput
 from harness.cell import Cell
+from harness.errors import BadInput
 from harness.tests.support import cells_of_text, direction, made, seeded, setup_of, words_missing, write
 from harness.traffic import PLAIN, Traffic, stream
 

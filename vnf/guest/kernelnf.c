@@ -3,7 +3,7 @@
  * kernelnf: network functions that are the kernel's own. Sets one up between two network devices, then says what
  * it counts; it never sees a frame. In a VM and in a network namespace of the host alike.
  *
- *   kernelnf --nf linux-router|linux-bridge --port MAC=PEER --port MAC=PEER [--cpu N]
+ *   kernelnf --nf linux-router|linux-bridge|xdp-forward --port MAC=PEER --port MAC=PEER [--cpu N]
  *
  * MAC is the address of the device, PEER that of a router's next hop there.
  * --cpu: of the devices' interrupts (PCI devices, so of a VM).
@@ -12,9 +12,11 @@
  * both directions of our traffic have the same: by a default route each way, of which a rule chooses the one back.
  * TTL - 1; frames must be addressed to the router; neighbours are static, no reverse path filter (RFC 3704), no addresses.
  * linux-bridge: a bridge that learns.
+ * xdp-forward: the same routes, which a program at the devices' drivers looks up (xdp_forward.bpf.c), native, or where a
+ * driver has no XDP generic, behind both drivers: `ready` says which as `xdp_mode`.
  *
  * Speaks as our other programs do (pktgen/control.h): `ports` and `stats`, as vnf, without what the kernel does not count
- * for each device: cycles, and why it dropped.
+ * for each device: cycles, and why it dropped, which only our own program says.
  * Failure: a line on stderr; exit status 1, and 2 for bad arguments.
  */
 #include <arpa/inet.h>
@@ -32,8 +34,9 @@
 #include "control.h"
 #include "rtlink.h"
 #include "sysfile.h"
+#include "xdpforward.h"
 
-#define PORTS 2
+#define PORTS XDP_FORWARD_PORTS
 #define EXIT_BAD_ARGUMENTS 2
 #define DEVICE_WAIT_S 10
 #define MAIN_TABLE 254    /* rt_tables of iproute2 */
@@ -48,6 +51,8 @@ struct port {
 };
 
 static struct port ports[PORTS];
+static struct xdp_forward_port *xdp_ports;    /* NULL: no XDP program */
+static const char *xdp_mode = "";
 
 static _Noreturn void fail(int status, const char *format, ...)
 {
@@ -145,10 +150,39 @@ static void bridge(void)
 	must(rtlink_up(index), "set up", BRIDGE);
 }
 
+/* To both devices, or to none. */
+static int attach(int program, uint32_t flags)
+{
+	int result = rtlink_attach(ports[0].link.index, program, flags);
+	if (result != 0)
+		return result;
+	if ((result = rtlink_attach(ports[1].link.index, program, flags)) != 0)
+		rtlink_attach(ports[0].link.index, -1, flags);
+	return result;
+}
+
+static void forward(void)
+{
+	int program = xdp_forward_load(&xdp_ports);
+	if (program == -ENOSYS)
+		fail(EXIT_FAILURE, "xdp-forward is not part of this build: install clang, and build again");
+	must(program, "load", "the XDP program");
+	route();
+	for (int i = 0; i < PORTS; i++) {
+		xdp_ports[i].index = (uint32_t)ports[i].link.index;
+		memcpy(xdp_ports[i].mac, ports[i].mac, MAC_BYTES);
+	}
+	xdp_mode = "native";
+	if (attach(program, XDP_FLAGS_DRV_MODE) == 0)
+		return;
+	xdp_mode = "generic";
+	must(attach(program, XDP_FLAGS_SKB_MODE), "attach the XDP program to", ports[0].link.name);
+}
+
 static const struct function {
 	const char *name;
 	void (*start)(void);
-} functions[] = {{"linux-router", route}, {"linux-bridge", bridge}};
+} functions[] = {{"linux-router", route}, {"linux-bridge", bridge}, {"xdp-forward", forward}};
 
 static void read_again(void)
 {
@@ -178,6 +212,20 @@ static json_t *side(int i)
 			 (json_int_t)(in->rx_dropped + in->rx_missed_errors + in->rx_errors), "dropped");
 }
 
+/* The same as the XDP program counts, which devices count in part or when it suits their drivers. */
+static json_t *xdp_side(int i)
+{
+	const struct xdp_forward_port *p = &xdp_ports[i];
+	const struct rtnl_link_stats64 *in = &ports[i].link.stats;
+	json_int_t full = (json_int_t)ports[1 - i].link.stats.tx_dropped;
+	json_t *dropped = json_object();
+	for (int why = 0; why < XDP_FORWARD_DROPS; why++)
+		json_object_set_new(dropped, xdp_forward_drop_names[why], json_integer((json_int_t)p->dropped[why]));
+	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:o}", "rx_port", i, "rx_count", (json_int_t)p->rx_count, "tx_count",
+			 (json_int_t)p->tx_count - full, "tx_full_count", full, "missed_count",
+			 (json_int_t)(in->rx_missed_errors + in->rx_errors), "dropped", dropped);
+}
+
 static int cmd_stats(void *ctx, json_t *request, json_t *reply, char error[CONTROL_ERROR_MAX])
 {
 	json_t *sides = json_array();
@@ -186,7 +234,7 @@ static int cmd_stats(void *ctx, json_t *request, json_t *reply, char error[CONTR
 		return -1;
 	read_again();
 	for (int i = 0; i < PORTS; i++)
-		json_array_append_new(sides, side(i));
+		json_array_append_new(sides, xdp_ports != NULL ? xdp_side(i) : side(i));
 	return json_object_set_new(reply, "sides", sides);
 }
 
@@ -198,7 +246,8 @@ static const struct control_command commands[] = {
 
 static int usage(void)
 {
-	fputs("usage: kernelnf --nf linux-router|linux-bridge --port MAC=PEER --port MAC=PEER [--cpu N]\n", stderr);
+	fputs("usage: kernelnf --nf linux-router|linux-bridge|xdp-forward --port MAC=PEER --port MAC=PEER [--cpu N]\n",
+	      stderr);
 	return EXIT_BAD_ARGUMENTS;
 }
 
@@ -256,9 +305,9 @@ int main(int argc, char **argv)
 			steer_interrupts(&ports[i].link, cpu);
 	}
 	function->start();
-	control_event(&control, "ready", json_pack("{s:s, s:s, s:i, s:I, s:s}", "program", "kernelnf", "version", VSW_VERSION,
-						    "pid", (int)getpid(), "tsc_hz", (json_int_t)clock_hz, "nf",
-						    function->name));
+	control_event(&control, "ready", json_pack("{s:s, s:s, s:i, s:I, s:s, s:s}", "program", "kernelnf", "version",
+						    VSW_VERSION, "pid", (int)getpid(), "tsc_hz", (json_int_t)clock_hz, "nf",
+						    function->name, "xdp_mode", xdp_mode));
 	control_serve(&control, commands, &ports);
 	return EXIT_SUCCESS;
 }

@@ -155,6 +155,17 @@ int rtlink_join(int index, int bridge)
 	return change(&r);
 }
 
+int rtlink_attach(int index, int program, uint32_t flags)
+{
+	struct ifinfomsg info = {.ifi_index = index};
+	struct request r = begin(RTM_NEWLINK, 0, &info, sizeof(info));
+	struct rtattr *xdp = put(&r, IFLA_XDP | NLA_F_NESTED, NULL, 0);
+	put(&r, IFLA_XDP_FD, &program, sizeof(program));
+	put(&r, IFLA_XDP_FLAGS, &flags, sizeof(flags));
+	end(&r, xdp);
+	return change(&r);
+}
+
 int rtlink_add_neighbour(int index, uint32_t address, const uint8_t mac[MAC_BYTES])
 {
 	struct ndmsg n = {.ndm_family = AF_INET, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};

@@ -33,6 +33,9 @@ int rtlink_up(int index);
 int rtlink_add_bridge(const char *name);
 int rtlink_join(int index, int bridge);
 
+/* Gives a device an XDP program, or takes it away (-1); `flags` are XDP_FLAGS_* of linux/if_link.h. */
+int rtlink_attach(int index, int program, uint32_t flags);
+
 /* The neighbour `address` (IPv4, network order) behind a device has this MAC address, for ever. */
 int rtlink_add_neighbour(int index, uint32_t address, const uint8_t mac[MAC_BYTES]);
 
