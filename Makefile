@@ -4,7 +4,7 @@
 #   make bench SUITE=smoke SWITCHES="ovs-dpdk testpmd" TESTBED=my.toml
 #   make test       set up what is missing, run all tests
 #   make test-sanitize  the tests of the C programs under the address, undefined-behaviour and thread sanitizers (slow)
-#   make test-slow  the fuzzers; a Debian image, made here, as a guest (10 minutes and more under emulation)
+#   make test-slow  the fuzzers; VMs that route; a Debian image, made here, as a guest (10 minutes and more under emulation)
 #   make figures RUN=results/...
 #   make compare A=results/... B=results/...   is B faster or slower than A?
 #   make bench-search   do searches and comparisons say what is true? (simulated, under a minute)
@@ -35,8 +35,8 @@ test-sanitize: setup
 	@/usr/bin/python3 -m harness.tests.sanitize
 
 test-slow: setup
-	@VSWBENCH_SLOW=1 /usr/bin/python3 -m pytest -q harness/tests/test_own_image.py harness/tests/test_kernelnf.py harness/tests/test_chains.py \
-		pktgen/tests/test_fuzz.py
+	@VSWBENCH_SLOW=1 /usr/bin/python3 -m pytest -q harness/tests/test_own_image.py harness/tests/test_kernelnf.py \
+		harness/tests/test_chains.py pktgen/tests/test_fuzz.py
 
 figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }
