@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput
+from harness.programs import is_nic
 from harness.schema import Field, check_keys, check_table, read_toml
 from harness.switches import SWITCHES
 from harness.switches.base import prefix_variable
@@ -19,7 +20,9 @@ CORES = {
     "switch_cpus": Field(int, 1, low=1, high=64),
     "generator_cpus": Field(int, 1, low=1, high=7),     # workers of pktgen: with several, half send and half receive
 }
-PORTS = {"ring_size": Field(int, 1024, choices=(256, 512, 1024))}
+PORTS = {"ring_size": Field(int, 1024, choices=(256, 512, 1024)), "pci": Field(dict, {})}
+# PCI addresses; the generator's first NIC is cabled to the switch's first one, and so on
+PCI = {"generator": Field(str, (), many=True), "switch": Field(str, (), many=True)}
 QEMU = {
     "binary": Field(str, "qemu-system-x86_64"),
     "accel": Field(str, "auto", choices=("auto", "kvm", "tcg")),
@@ -53,6 +56,7 @@ class Bed:
     accel: str
     guest_memory_mib: int
     switches: tuple[SwitchEntry, ...]
+    pci: tuple[tuple[str, str], ...] = ()       # (generator's NIC, switch's NIC), by PCI address
 
 
 def load(path: Path | None) -> Bed:
@@ -71,7 +75,23 @@ def load(path: Path | None) -> Bed:
     switches = tuple(_entry(name, check_table(f"{where}: [switch.{name}]", e, SWITCH)) for name, e in entries.items())
     return Bed(table["name"], where, cores["cpus"], cores["switch_cpus"], cores["generator_cpus"], ports["ring_size"],
                qemu["binary"], qemu["accel"], qemu["memory_mib"],
-               (*switches, *_built(os.environ, {s.name for s in switches})))
+               (*switches, *_built(os.environ, {s.name for s in switches})),
+               _nics(f"{where}: [ports.pci]", ports["pci"]))
+
+
+def _nics(where: str, table: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Both ends of every cable."""
+    sides = check_table(where, table, PCI)
+    for key, addresses in sides.items():
+        if bad := [address for address in addresses if not is_nic(address)]:
+            raise BadInput(f"{where}: key '{key}': '{bad[0]}' is no PCI address such as 0000:3b:00.0 (lspci -D)")
+        if list(addresses) != sorted(set(addresses)):
+            raise BadInput(f"{where}: key '{key}': the addresses must ascend, since DPDK numbers NICs so")
+    if both := set(sides["generator"]) & set(sides["switch"]):
+        raise BadInput(f"{where}: {min(both)} cannot be the generator's and the switch's")
+    if len(sides["generator"]) != len(sides["switch"]):
+        raise BadInput(f"{where}: keys 'generator' and 'switch' must have as many: the two ends of each cable")
+    return tuple(zip(sides["generator"], sides["switch"]))
 
 
 def _entry(name: str, table: Mapping[str, Any]) -> SwitchEntry:

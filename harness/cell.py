@@ -36,6 +36,7 @@ class Cell:
     nf_arguments: tuple[tuple[str, str], ...] = ()
     virtio: Virtio = Virtio()
     machine: Machine = Machine()
+    pci: tuple[tuple[str, str], ...] = ()       # both ends of every cable: (generator's NIC, switch's NIC)
 
     @property
     def point(self) -> str:

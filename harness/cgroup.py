@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Control groups of version 2 (kernel: admin-guide/cgroup-v2.rst) on this machine: are there any, make one, remove it. And
-what there is altogether to keep process guests apart.
+"""Control groups of version 2 (kernel: admin-guide/cgroup-v2.rst) on this machine: are there any, make one, remove it.
+And what there is altogether to keep process guests apart.
 """
 
 import os
@@ -31,8 +31,8 @@ def isolation() -> tuple[Isolation, list[str]]:
     notes = []
     namespaces = os.geteuid() == 0 and all(map(shutil.which, ("ip", "nsenter")))
     if not namespaces:
-        notes.append("process guests have no network namespaces of their own, which take root, ip and nsenter: run as root, "
-                     "apt-get install iproute2 util-linux")
+        notes.append("process guests have no network namespaces of their own, which take root, ip and nsenter: run as "
+                     "root, apt-get install iproute2 util-linux")
     where = root()
     if where is None or not os.access(where, os.W_OK):
         notes.append("process guests have no control groups of their own, only DPDK holds them on their CPUs: "

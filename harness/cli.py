@@ -259,7 +259,7 @@ def _traffic(cell: Cell) -> str:
     assert cell.traffic
     rate_pps = (cell.search.rate_pps or (1.0,))[0]
     streams = [traffic.stream(cell.traffic, cell.frame_bytes, cell.flows, rate_pps, back=flow.back)
-               for flow in cell.topology.flows]
+               for flow in cell.topology.flows[:cell.topology.direction_count]]      # chains are alike
     asked = [json.dumps({key: value for key, value in s.items() if key != "rate_pps"}) for s in streams]
     return "\n".join([f"traffic {cell.traffic.label}: {cell.traffic.text}",
                       *(f"  direction {i}: {text}" for i, text in enumerate(asked))])

@@ -100,7 +100,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
             guest = "none"
         elif guest == "none":
             continue
-        ports = ports.of_a_ring_port if kind not in ("vhost-user", AUTO) else ports
+        ports = ports.of_a_ring_port if kind not in (*virtio.KINDS, AUTO) else ports
         if (key := (name, direction, guest, nf, chain, chains, flows, kind, idle, size, ports)) in seen:
             continue
         seen.add(key)
@@ -116,7 +116,7 @@ def _points(scenario: Scenario, bed: Bed, cpus: Sequence[int]) -> Iterator[Cell]
         yield Cell("", scenario.name, SwitchEntry("", "", ""), topo, guest, nf, direction, kind, size, flows,
                    scenario.search, cores, traffic=scenario.traffic, repeat=scenario.repeat, idle=idle,
                    nf_arguments=scenario.nf_arguments if nf else (), virtio=ports,
-                   machine=scenario.machine if guest == "qemu" else Machine())
+                   machine=scenario.machine if guest == "qemu" else Machine(), pci=bed.pci if kind == "pci" else ())
 
 
 def _common_kind(cell: Cell, entries: Sequence[SwitchEntry]) -> str:
@@ -164,4 +164,7 @@ def _no_ports(cell: Cell) -> str:
     if why := kernelnf.unsupported(cell.nf_names, cell.guest, cell.port_kind, cell.virtio.queues, cell.idle,
                                    cell.frame_max_bytes, cell.traffic):
         return why
+    if cell.port_kind == "pci" and not 0 < (count := len(cell.topology.ports_of(GENERATOR))) <= len(cell.pci):
+        return (f"{count} NICs a side are needed, and [ports.pci] of the testbed has {len(cell.pci)}" if count
+                else f"topology {cell.topology.name} has no NICs: use vhost-user")
     return ports.unsupported(cell.port_kind, cell.guest, cell.frame_max_bytes, cell.machine.image, cell.virtio.queues)

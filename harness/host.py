@@ -30,6 +30,9 @@ MEMORY_SPARE_MIB = 512      # left to the rest of the machine
 PREFIX = "vswbench-"
 NAMESPACES = Path("/run/netns")
 SHARED = Path("/dev/shm")
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+# through which DPDK has a NIC; Mellanox's keep theirs (DPDK Guides, linux_gsg/linux_drivers.rst)
+NIC_DRIVERS = ("vfio-pci", "uio_pci_generic", "igb_uio", "mlx4_core", "mlx5_core")
 RUN_VARIABLE = "VSWBENCH_RUN"   # in the environment of every process of a run: the run's folder
 
 
@@ -124,8 +127,8 @@ def remove_namespace(name: str) -> None:
 
 
 def remove_shared(folder: Path) -> None:
-    """Take away the shared memory (shm_open(3)) that a killed switch of the run with this folder has left: where a switch
-    must have such, its name begins with that of the folder."""
+    """Take away the shared memory (shm_open(3)) that a killed switch of the run with this folder has left: where a
+    switch must have such, its name begins with that of the folder."""
     for left in SHARED.glob(folder.name + "-*"):
         with suppress(OSError):
             left.unlink()
@@ -214,6 +217,14 @@ def memory_mib(what: str) -> int:
         if name == what:
             return int(value.split()[0]) // 1024
     return 0
+
+
+def nic_driver(address: str) -> str | None:
+    """The kernel's driver of a PCI device; empty if it has none, None if there is no such device."""
+    link = PCI_DEVICES / address / "driver"
+    if not link.parent.exists():
+        return None
+    return link.resolve().name if link.exists() else ""
 
 
 def has_vhost_net() -> bool:

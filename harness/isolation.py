@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What makes a container, without the packaging, of a guest that is a process: a network namespace of its own, which it
-has in any case where its ports are devices, and a control group of its own, which holds it on its CPUs of the plan. Pure;
-cgroup.py finds out what of it a machine has, and testbed.py makes it.
+"""What makes a container, without the packaging, of a guest that is a process: a network namespace of its own, which
+it has in any case where its ports are devices, and a control group of its own, which holds it on its CPUs of the plan.
+Pure; cgroup.py finds out what of it a machine has, and testbed.py makes it.
 
-Control groups are those of version 2 (kernel: admin-guide/cgroup-v2.rst). A cell has one with the name of its network
+Control groups are of version 2 (kernel: admin-guide/cgroup-v2.rst). A cell has one with the name of its network
 namespace, by which host.py finds what a killed run left. In it there is one for each of our programs, for the generator,
 too: where the controller `cpu` is on, the kernel shares a CPU out between groups first, and sched_yield(2) gives way
 within a group only, so programs that may share a CPU must not be set against each other as groups. For the same reason

@@ -134,9 +134,11 @@ def _host_peer(cell: Cell, bed: Bed, image: Image, folder: str, name: str, role:
                else programs.host_eal(prefix_of(folder, name), *cpus, vdevs, mib))
         return Peer(name, role, inside(namespace, [binary, *eal, *options]), env, ())
     ends = _ends(cell, folder, name)
-    vdevs = [programs.memif(i, socket, "server", ring_size, mac) if cell.port_kind == "memif"
-             else programs.virtio_user(i, socket, mac, ring_size, cell.virtio) for i, (socket, mac) in enumerate(ends)]
-    argv = [binary, *programs.host_eal(prefix_of(folder, name), *cpus, vdevs, mib), *options]
+    devices = [programs.memif(i, socket, "server", ring_size, mac) if cell.port_kind == "memif"
+               else programs.virtio_user(i, socket, mac, ring_size, cell.virtio) for i, (socket, mac) in enumerate(ends)]
+    if cell.pci and name == GENERATOR:
+        devices, ends = [own for own, _ in cell.pci[:len(ends)]], []
+    argv = [binary, *programs.host_eal(prefix_of(folder, name), *cpus, devices, mib), *options]
     return Peer(name, role, tuple(argv), env, _made(cell, ends))
 
 

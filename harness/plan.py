@@ -62,13 +62,15 @@ def _hugepages_mib(cell: Cell, peer: Peer) -> int:
 
 def site_of(cell: Cell, folder: str, ring_size: int, build: str) -> Site:
     """Where the cell's switch works. `folder`: the cell's; `build`: of what CMake builds."""
-    sockets = tuple(socket_of(cell, folder, port) for port in cell.topology.ports)
+    nics = tuple(cell.pci[port.peer_port][1] if cell.pci and port.peer == GENERATOR else ""
+                 for port in cell.topology.ports)
+    sockets = tuple("" if nic else socket_of(cell, folder, port) for nic, port in zip(nics, cell.topology.ports))
     return Site(str(PurePosixPath(folder) / "switch"), () if cell.port_kind in ports.ON_DEVICES else sockets,
                 cell.topology, cell.cores, cell.switch.prefix, ring_size, prefix_of(folder, "switch"),
                 cell.frame_max_bytes, cell.virtio,
                 options.complete(driver_of(cell.switch).options, cell.switch.options),
                 cell.port_kind, ports.namespace(folder), build, _taps(cell),
-                tuple(nf_of(cell, guest.name) for guest in cell.topology.guests if cell.chain_length))
+                tuple(nf_of(cell, guest.name) for guest in cell.topology.guests if cell.chain_length), nics)
 
 
 def _taps(cell: Cell) -> tuple[str, ...]:

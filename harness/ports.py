@@ -8,6 +8,8 @@
                 its end through AF_PACKET sockets (packet(7)), a switch in the kernel has the device itself
     af_xdp      the same pair, but programs use AF_XDP sockets (kernel: networking/af_xdp.rst)
                 and a VM's NIC is a tap device in the place of the switch's end: such a port has no other
+    pci         a NIC, cabled to one of the generator's; DPDK has taken both from the kernel (testbed: [ports.pci]). Ports
+                of guests are then of the kind vhost-user
     ring        memory of the generator's own: nothing is between its ports
 
 Devices live in network namespaces of the cell, one of the switch and one of each peer, so that their names collide with
@@ -25,11 +27,11 @@ from harness.switches.base import Command, File, Namespace, Step, inside
 from harness.topology import Port
 from harness.traffic import STANDARD_FRAME_BYTES
 
-PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "ring")    # in the order in which "auto" prefers them
+PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "ring", "pci")   # as "auto" prefers them
 ON_DEVICES = ("af_xdp", "af_packet")
 CONNECTED_ONCE = ("memif",)     # its client does not try again, so it starts when the server of the port is ready
 TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "ethtool": "ethtool", "sysctl": "procps"}  # and their packages
-WITH_INTERRUPTS = ("vhost-user",)               # the others' drivers in DPDK have no rx_queue_intr_enable
+WITH_INTERRUPTS = ("vhost-user", "pci")               # the others' drivers in DPDK have no rx_queue_intr_enable
 WITHOUT_HUGEPAGES = ("af_packet", "ring")       # of our programs
 FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the next odd one
 MASK_BITS = 32              # the kernel reads bit masks in groups of so many (lib/bitmap.c)

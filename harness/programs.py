@@ -5,12 +5,14 @@ DPDK processes share nothing: `--in-memory` (no files in a hugetlbfs), `--single
 at most 8 file descriptors to the switch), `--no-pci`, an own `--file-prefix`.
 """
 
+import re
 from collections.abc import Sequence
 
 from harness.traffic import STANDARD_FRAME_BYTES
 from harness.virtio import Virtio
 
 PROCESS_MIB = 128       # two pools of packet buffers for two ports of 1024 descriptors, twice over
+PCI_ADDRESS = "[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}[.][0-7]"
 BUFFER_BYTES = 2048     # that is for buffers of this size, which hold the frames of every Ethernet
 
 
@@ -45,11 +47,26 @@ def vhost(index: int, socket: str, queues: int = 1, client: bool = True) -> str:
 
 
 def memif(index: int, socket: str, role: str, ring_size: int, address: str = "") -> str:
-    """A memif port of any DPDK program. `role`: "server", which makes the socket, or "client", which makes the rings, as
-    large as it was told. (nics/memif.rst)"""
+    """A memif port of any DPDK program. `role`: "server", which makes the socket, or "client", which makes the rings,
+    as large as it was told. (nics/memif.rst)"""
     words = [f"net_memif{index}", f"role={role}", "id=0", f"socket={socket}", "socket-abstract=no",
              f"bsize={BUFFER_BYTES}", f"rsize={ring_size.bit_length() - 1}"]
     return ",".join(words + ([f"mac={address}"] if address else []))
+
+
+def bus(devices: Sequence[str]) -> list[str]:
+    """EAL's option that keeps it off all NICs, unless one is among the devices (PCI addresses, or virtual devices)."""
+    return [] if any(map(is_nic, devices)) else ["--no-pci"]
+
+
+def attached(devices: Sequence[str]) -> list[str]:
+    """EAL's options for these devices. Whatever their order, it numbers NICs first, by address, then the others."""
+    return [word for device in devices for word in ("-a" if is_nic(device) else "--vdev", device)]
+
+
+def is_nic(device: str) -> bool:
+    """Is it a PCI address? (of a virtual device the name comes first)"""
+    return bool(re.fullmatch(PCI_ADDRESS, device))
 
 
 def device_vdev(kind: str, index: int, device: str, ring_size: int, queues: int = 1) -> str:
@@ -60,14 +77,11 @@ def device_vdev(kind: str, index: int, device: str, ring_size: int, queues: int 
     return f"net_af_packet{index},iface={device},qpairs={queues},framecnt={ring_size}"
 
 
-def host_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], vdevs: Sequence[str], mib: int = PROCESS_MIB
+def host_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], devices: Sequence[str], mib: int = PROCESS_MIB
              ) -> list[str]:
     """EAL options of a program on the host, with a worker on each of `worker_cpus`."""
-    argv = ["--lcores", lcores(control_cpu, worker_cpus), "--in-memory", "--single-file-segments", "--no-pci",
-            "--no-telemetry", "-m", str(mib), "--file-prefix", prefix]
-    for vdev in vdevs:
-        argv += ["--vdev", vdev]
-    return argv
+    return ["--lcores", lcores(control_cpu, worker_cpus), "--in-memory", "--single-file-segments", *bus(devices),
+            "--no-telemetry", "-m", str(mib), "--file-prefix", prefix, *attached(devices)]
 
 
 def wired_eal(prefix: str, control_cpu: int, worker_cpus: Sequence[int], mib: int = PROCESS_MIB,

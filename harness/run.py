@@ -84,6 +84,7 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
     if any(cell.port_kind in ports.ON_DEVICES for cell in cells):
         lines += _missing_for_devices()
+    lines += _missing_nics(cells)
     setups = [commands.setup_of(cell, the_bed, where) for cell in cells]
     pages = max((setup.hugepages for setup in setups), default=0)
     gigantic = max((setup.gigantic_pages for setup in setups), default=0)
@@ -95,6 +96,19 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
             host.check_hugepages_possible(pages)
         except CannotRun as why:
             lines.append(str(why))
+    return lines
+
+
+def _missing_nics(cells: Sequence[Cell]) -> list[str]:
+    """NICs of the testbed that are not there, or not DPDK's."""
+    lines = []
+    for nic in sorted({nic for cell in cells for ends in cell.pci for nic in ends}):
+        driver = host.nic_driver(nic)
+        if driver is None:
+            lines.append(f"there is no PCI device {nic} ([ports.pci] of the testbed): lspci -D lists them")
+        elif driver not in host.NIC_DRIVERS:
+            has = f"the driver {driver}" if driver else "no driver"
+            lines.append(f"NIC {nic} has {has}, not one through which DPDK can take it: dpdk-devbind.py -b vfio-pci {nic}")
     return lines
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.schema import Field
 
 QUEUES_MAX = 8
+KINDS = ("vhost-user", "pci")       # of ports on which guests have such
 MATRIX = {
     "queues": Field(int, (1,), low=1, high=QUEUES_MAX, many=True),
     "rings": Field(str, ("split",), choices=("split", "packed"), many=True),

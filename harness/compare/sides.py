@@ -59,8 +59,8 @@ def sides(operands: Sequence[str]) -> tuple[Side, Side]:
     elif len(operands) == 1:
         run = run_of(Path(operands[0]))
         if len(run.switches) != 2:
-            raise BadInput(f"{operands[0]}: the run has {len(run.switches)} switches ({', '.join(run.switches)}): give "
-                           "two of them behind it, or another run")
+            raise BadInput(f"{operands[0]}: the run has {len(run.switches)} switches ({_names(run)}): give two of them "
+                           "behind it, or another run")
         a, b = (Side(run, name) for name in run.switches)
     else:
         raise BadInput("compare: give A and B: two runs, RUN:SWITCH twice, or RUN SWITCH SWITCH")
@@ -82,8 +82,13 @@ def _side(text: str, run_of: Any) -> Side:
 def _of_switch(run: Results, name: str) -> Side:
     if name not in run.switches:
         raise BadInput(f"{run.folder}: there is no switch '{name}' in this run; it has "
-                       f"{', '.join(run.switches) or 'none'}")
+                       f"{_names(run) or 'none'}")
     return Side(run, name)
+
+
+def _names(run: Results) -> str:
+    """For a line of an error; damage may have put a line end into one."""
+    return ", ".join(" ".join(name.split()) for name in run.switches)
 
 
 def unlike(a: Side, b: Side) -> str:

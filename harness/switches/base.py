@@ -66,8 +66,8 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Cgroup:
-    """Make a control group at this path whose processes have these CPUs; none: those of the group that it is in. With the
-    cell it goes."""
+    """Make a control group at this path whose processes have these CPUs; none: those of the group that it is in. With
+    the cell it goes."""
 
     path: str
     cpus: tuple[int, ...] = ()
@@ -100,6 +100,7 @@ class Site:
     build: str = ""         # folder of what CMake builds
     taps: tuple[str, ...] = ()  # those of its devices that are VMs' taps, which have no other end
     nfs: tuple[str, ...] = ()   # of the guests of a chain, with their arguments
+    nics: tuple[str, ...] = ()  # by index of the topology's ports: the PCI address of a NIC, whose socket is empty
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class Bess(Driver):
 
 def _port(site: Site, index: int) -> Call:
     # before DPDK 20.11 a memif client was a slave, and no socket abstract
-    vdev = dpdk.vdev(site, index).replace("role=client", "role=slave").replace(",socket-abstract=no", "")
+    vdev = dpdk.device(site, index).replace("role=client", "role=slave").replace(",socket-abstract=no", "")
     arg = _any("PMDPortArg", vdev=vdev)
     return "CreatePort", {"name": _name(index), "driver": "PMDPort", "arg": arg,
                           "num_inc_q": site.queues, "num_out_q": site.queues,

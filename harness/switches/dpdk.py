@@ -5,7 +5,7 @@ from harness import programs, telemetry
 from harness.errors import CellFailed, Unsupported
 from harness.switches.base import PortCounters, Site, said_by
 
-KINDS = ("vhost-user", "af_xdp", "af_packet", "memif")
+KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "pci")
 PORTS_MAX = 32              # RTE_MAX_ETHPORTS as Debian builds it
 HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
 
@@ -17,9 +17,11 @@ def refuse_too_many(site: Site) -> None:
                           "(RTE_MAX_ETHPORTS)")
 
 
-def vdev(site: Site, index: int) -> str:
-    """The device of a port. Client: our peers own the sockets, as for every switch, unless the scenario says
-    otherwise."""
+def device(site: Site, index: int) -> str:
+    """Of a port: a NIC's address, or a virtual device. Client: our peers own the sockets, as for every switch, unless
+    the scenario says otherwise."""
+    if site.nics[index:] and site.nics[index]:
+        return site.nics[index]
     if site.devices:
         return programs.device_vdev(site.port_kind, index, site.devices[index], site.ring_size, site.queues)
     if site.port_kind == "memif":
@@ -27,9 +29,16 @@ def vdev(site: Site, index: int) -> str:
     return programs.vhost(index, site.sockets[index], site.queues, client=not site.makes_sockets)
 
 
-def vdevs(site: Site) -> list[str]:
-    """A --vdev for each port."""
-    return [vdev(site, index) for index in range(len(site.topology.ports))]
+def devices(site: Site) -> list[str]:
+    """Of all ports, in their order."""
+    return [device(site, index) for index in range(len(site.topology.ports))]
+
+
+def numbers(site: Site) -> list[int]:
+    """DPDK's number of each port, by the topology's: NICs come first (see programs.attached)."""
+    found = devices(site)
+    order = sorted(range(len(found)), key=lambda index: not programs.is_nic(found[index]))
+    return [order.index(index) for index in range(len(found))]
 
 
 def frame_room_bytes(site: Site) -> int:
@@ -45,7 +54,8 @@ def version_of(binary: str) -> str:
 
 def counters_of(site: Site, index: int, who: str) -> PortCounters:
     """Of a port, by DPDK's telemetry; CellFailed if `who` answers something else."""
-    stats = telemetry.query(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"), f"/ethdev/stats,{index}")
+    number = numbers(site)[index]
+    stats = telemetry.query(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"), f"/ethdev/stats,{number}")
     try:
         # what a full peer did not take is in none of the port's counters
         return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"], None)

@@ -9,6 +9,7 @@ import os
 import socket
 from typing import BinaryIO, cast
 
+from harness import programs
 from harness.errors import CellFailed
 from harness.schema import Field
 from harness.switches import dpdk
@@ -47,10 +48,9 @@ class FastClick(Driver):
         dpdk.refuse_too_many(site)
         # no lcore for control: EAL's own threads stay on the CPUs that the process was started on
         lcores = ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch))
-        argv = [_binary(site.prefix), "--dpdk", "--lcores", lcores, "--in-memory", "--single-file-segments", "--no-pci",
-                "--no-telemetry", "-m", str(MEMORY_MIB), "--file-prefix", site.file_prefix]
-        for vdev in dpdk.vdevs(site):
-            argv += ["--vdev", vdev]
+        argv = [_binary(site.prefix), "--dpdk", "--lcores", lcores, "--in-memory", "--single-file-segments",
+                *programs.bus(dpdk.devices(site)), "--no-telemetry", "-m", str(MEMORY_MIB), "--file-prefix",
+                site.file_prefix, *programs.attached(dpdk.devices(site))]
         config = site.path("patch.click")
         return [File(config, configuration(site)),
                 Spawn("fastclick", site.inside((*argv, "--", config)), env=(("RUNTIME_DIRECTORY", site.folder),),
@@ -69,10 +69,10 @@ def configuration(site: Site) -> str:
     size = dpdk.HEADROOM_BYTES + ANNOTATION_BYTES + (dpdk.frame_room_bytes(site) if site.jumbo else 2048)
     lines = [f"DPDKInfo(NB_MBUF {BUFFERS // 2 if site.jumbo else BUFFERS}, MBUF_SIZE {size});",
              f"ControlSocket(UNIX, {_control(site)}, READONLY true);"]
-    for i in range(len(site.topology.ports)):
-        lines += [f"rx{i} :: FromDPDKDevice({i}, {common}, PROMISC true);",
+    for i, number in enumerate(dpdk.numbers(site)):
+        lines += [f"rx{i} :: FromDPDKDevice({number}, {common}, PROMISC true);",
                   # what a full peer does not take is lost, as in every other switch, instead of waited for
-                  f"tx{i} :: ToDPDKDevice({i}, {common}, BLOCKING false);"]
+                  f"tx{i} :: ToDPDKDevice({number}, {common}, BLOCKING false);"]
     for number, (a, b) in enumerate(site.topology.wires):
         if site.options["forwarding"] == "learning":
             lines += [f"sw{number} :: EtherSwitch;", *(f"rx{port} -> [{end}]sw{number}[{end}] -> tx{port};"

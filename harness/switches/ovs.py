@@ -106,7 +106,7 @@ class Ovs(Driver):
         for index, port in enumerate(site.topology.ports):
             # a port is added when its peer's socket is there: the first connect then succeeds, instead of a retry
             # after a second
-            there: list[Step] = [Await(socket) for socket in site.sockets[index:index + 1]]
+            there: list[Step] = [Await(socket) for socket in site.sockets[index:index + 1] if socket]
             add = ovs_command(site, "add-port", BRIDGE, port.name, *_tag(site, index), "--", "set", "Interface",
                               port.name, *self.interface(site, index))
             steps += [add, *there] if site.makes_sockets else [*there, add]

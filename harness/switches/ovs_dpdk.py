@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from harness import programs
 from harness.cost import Cycles
 from harness.errors import CellFailed, Unsupported
 from harness.switches import dpdk
@@ -39,12 +40,12 @@ class OvsDpdk(Ovs):
         return replace(check, version=f"{check.version} (DPDK {built_with[1]})")
 
     def launch(self, site: Site) -> list[Step]:
-        # a transmit queue for each of its polling threads and one for the main thread, whatever n_rxq is (dpif-netdev.c,
-        # reconfigure_datapath), while the ends of a memif port must have as many rings (memif_socket.c)
+        # a transmit queue for each of its polling threads and one for the main thread, whatever n_rxq is
+        # (dpif-netdev.c, reconfigure_datapath), while the ends of a memif port must have as many rings (memif_socket.c)
         threads = len(site.cores.switch) + 1
         if site.port_kind == "memif" and site.queues != threads:
-            raise Unsupported(f"Open vSwitch has {threads} transmit queues a port, one for each of its CPUs and one more, "
-                              f"and the other end of a memif port must have as many: take queues = {threads}")
+            raise Unsupported(f"Open vSwitch has {threads} transmit queues a port, one for each of its CPUs and one "
+                              f"more, and the other end of a memif port must have as many: take queues = {threads}")
         return super().launch(site) + (self._pool_first(site) if site.makes_sockets else [])
 
     def _pool_first(self, site: Site) -> list[Step]:
@@ -59,6 +60,7 @@ class OvsDpdk(Ovs):
         return [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst
 
     def config(self, site: Site) -> Mapping[str, str]:
+        nics = [nic for nic in site.nics if nic]       # it may look at no others
         return {
             "dpdk-init": "true",
             "dpdk-socket-mem": str(SOCKET_MEM_MIB),
@@ -66,19 +68,20 @@ class OvsDpdk(Ovs):
             "dpdk-socket-limit": str(SOCKET_MEM_MIB),
             "dpdk-lcore-mask": cpu_mask([site.cores.control]),
             "pmd-cpu-mask": cpu_mask(site.cores.switch),
-            "dpdk-extra": f"--in-memory --single-file-segments --no-pci --file-prefix={site.file_prefix}",
+            "dpdk-extra": " ".join(["--in-memory", "--single-file-segments", *programs.bus(nics),
+                                    f"--file-prefix={site.file_prefix}", *programs.attached(nics)]),
             **lookups(site),
         }
 
     def interface(self, site: Site, index: int) -> list[str]:
         mtu = self._mtu(site)
-        if site.port_kind == "vhost-user":
+        if dpdk.device(site, index).startswith("net_vhost"):
             kind = ["type=dpdkvhostuser"] if site.makes_sockets else [
                 "type=dpdkvhostuserclient", f"options:vhost-server-path={site.sockets[index]}"]
             return [*kind, *super().interface(site, index), *mtu]
         queues = [f"options:n_rxq={site.queues}"] if site.queues > 1 else []
         # quoted, since ovs-vsctl splits values at commas
-        return ["type=dpdk", f'options:dpdk-devargs="{dpdk.vdev(site, index)}"', *queues,
+        return ["type=dpdk", f'options:dpdk-devargs="{dpdk.device(site, index)}"', *queues,
                 *super().interface(site, index), *mtu]
 
     def cycles(self, site: Site, output: Output) -> Cycles | None:

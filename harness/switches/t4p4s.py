@@ -105,7 +105,7 @@ def _switch(site: Site) -> Sequence[str]:
     cores = site.cores.switch
     argv = [_binary(site.prefix), "--lcores", ",".join(f"{i}@{cpu}" for i, cpu in enumerate(cores)), "--in-memory",
             "--single-file-segments", "--no-pci", "-m", str(MEMORY_MIB), "--file-prefix", site.file_prefix]
-    for vdev in dpdk.vdevs(site):
+    for vdev in dpdk.devices(site):
         argv += ["--vdev", vdev]
     ports = range(len(site.topology.ports))
     queues = ",".join(f"({port},{queue},{queue % len(cores)})" for port in ports for queue in range(site.queues))

@@ -8,6 +8,7 @@ It pairs its ports 0-1, 2-3, ... (`--port-topology=paired`), which is how topolo
 
 import shutil
 
+from harness import programs
 from harness.schema import Field
 from harness.switches import dpdk
 from harness.switches.base import Check, Driver, Output, PortCounters, Site, Spawn, Step
@@ -31,14 +32,15 @@ class Testpmd(Driver):
     def launch(self, site: Site) -> list[Step]:
         dpdk.refuse_too_many(site)
         cores = f"0@{site.cores.control}," + ",".join(f"{i}@{cpu}" for i, cpu in enumerate(site.cores.switch, start=1))
-        argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments", "--no-pci",
-                "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix]
-        for vdev in dpdk.vdevs(site):
-            argv += ["--vdev", vdev]
+        argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments",
+                *programs.bus(dpdk.devices(site)), "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix,
+                *programs.attached(dpdk.devices(site))]
         argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
                  "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
                  *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]
         argv += ["--rxq", str(site.queues), "--txq", str(site.queues)] if site.queues > 1 else []
+        numbers = dpdk.numbers(site)        # it pairs ports as they stand in the list
+        argv += [f"--portlist={','.join(map(str, numbers))}"] if numbers != sorted(numbers) else []
         # its input stays open: it ends at end of input, and so with the harness
         return [Spawn("testpmd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
 

@@ -2,8 +2,8 @@
 """vpp: VPP with ports of its own, without DPDK, as a private instance: sockets, memory files and API segment are the
 run's own, so that a system's VPP is never touched. It loads the plugin of the run's kind of ports and no other.
 
-VPP is the client of sockets, unless the scenario says otherwise. It tries to connect when a port is made (or, memif, set
-up), and again after 3 s: so a port is made when its peer's socket is there.
+VPP is the client of sockets, unless the scenario says otherwise. It tries to connect when a port is made (memif: set up),
+and again after 3 s: so a port is made when its peer's socket is there.
 
 It does not tell its busy cycles: the clocks of its nodes (show runtime) hold those of polling in vain.
 """
@@ -37,7 +37,8 @@ class Vpp(Driver):
     ports = tuple(KINDS)
     hugepages_mib = 128
     # `patch`: l2 xconnect; `l2patch`: VPP's test of that name, which skips all of its switching; `learning`: a bridge
-    # domain for each wire; `acl`: l2 xconnect behind a list of `rules` rules at every port, the last of which permits all
+    # domain for each wire; `acl`: l2 xconnect behind a list of `rules` rules at every port, the last of which permits
+    # all
     options = {"forwarding": Field(str, "patch", choices=("patch", "l2patch", "learning", "acl")),
                "rules": Field(int, 1000, low=1, high=100_000)}
 
@@ -54,8 +55,8 @@ class Vpp(Driver):
         plugins = [f"{os.path.dirname(found[0])}/vpp_plugins/{plugin}_plugin.so" for plugin, _ in KINDS.values()]
         for plugin in plugins:
             if not os.path.exists(plugin):
-                return Check(version, f"{plugin} is not there: VPP has such ports in a plugin since 23.06, and is to be "
-                                      "built with it")
+                return Check(version, f"{plugin} is not there: since 23.06 VPP has such ports in a plugin, so build it "
+                                      "with that")
         return Check(version, "", (_tool(prefix, "vpp"), found[0], *plugins))
 
     def launch(self, site: Site) -> list[Step]:
@@ -148,8 +149,8 @@ def _joins(site: Site) -> list[str]:
 
 
 def rules(count: int) -> str:
-    """An access list of so many rules: exact source addresses and ports, and at the end all (of IP; the rest is not asked).
-    Those of Open vSwitch's `openflow` with one mask."""
+    """An access list of so many rules: exact source addresses and ports, and at the end all (of IP; the rest is not
+    asked). Those of Open vSwitch's `openflow` with one mask."""
     exact = [f"permit src {ipaddress.ip_address(IP_BASE + number)}/32 dst 0.0.0.0/0 proto 17 sport {PORT_BASE}"
              for number in range(count - 1)]
     return f"set acl-plugin acl {', '.join([*exact, *PERMIT_ALL])}\n"
@@ -163,9 +164,9 @@ NOT_LOST = ("tx frame not ready", "tx sendto temporary failure", "tx sendto fata
 
 
 def parse_counters(text: str, ports: Mapping[str, str]) -> list[PortCounters]:
-    """What `vpp_get_stats dump` says of interfaces (it knows no other format) to counters, summed over threads. `ports`:
-    what VPP calls them, by name. VPP counts as sent what it hands to a port's node; what a full peer then did not take is
-    an error of that node, and only vhost-user's counts that among the port's drops too."""
+    """What `vpp_get_stats dump` says of interfaces (it knows no other format) to counters, summed over threads.
+    `ports`: what VPP calls them, by name. VPP counts as sent what it hands to a port's node; what a full peer then did
+    not take is an error of that node, and only vhost-user's counts that among the port's drops too."""
     index_of = {name: index for index, name in _NAME.findall(text)}
     sums: Counter[tuple[str, str]] = Counter()
     for index, packets, counter in _COUNT.findall(text):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs all tests: ctest of the build folder, then pytest. What they say streams through; then come the skipped tests
-with their reasons, and as the last line `total: N passed, M failed, K skipped`.
+"""Runs all tests: ctest of the build folder, then pytest, as many at a time as there are CPUs, then those that want the
+machine for themselves. What they say streams through; then come the skipped tests with their reasons, and as the last
+line `total: N passed, M failed, K skipped`.
 
-Counts are those of the JUnit XML that both write, kept in the build folder. Exit status 0 if nothing failed and each of
-the two ran at least one test.
+Counts are those of the JUnit XML that each writes, kept in the build folder. Exit status 0 if nothing failed and each
+of them ran at least one test.
 """
 
 import os
@@ -17,6 +18,12 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("VSWBENCH_BUILD", ROOT / "build"))
 NO_REASON = "no reason given"
+FOLDERS = ("vnf/tests", "pktgen/tests", "harness/tests")    # whose longest files come first, so that none is left over
+# What looks at a clock, and switches that run for real.
+ALONE = ("harness/tests/test_built_switches.py", "harness/tests/test_kernelnf.py", "harness/tests/test_ports.py",
+         "harness/tests/test_real_faults.py", "pktgen/tests/test_apart.py", "pktgen/tests/test_bare.py",
+         "pktgen/tests/test_lanes.py", "pktgen/tests/test_meter.py", "pktgen/tests/test_requests.py",
+         "pktgen/tests/test_trial.py", "vnf/tests/test_delay.py")
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,15 @@ class Tally:
 
 
 def suites(build: Path) -> list[Suite]:
-    """The two that there are."""
-    ctest, pytest = build / "junit-ctest.xml", build / "junit-pytest.xml"
+    """Those that there are."""
+    ctest, pytest, alone = (build / f"junit-{name}.xml" for name in ("ctest", "pytest", "alone"))
+    at_a_time = ["-n", str(len(os.sched_getaffinity(0))), "--dist", "loadfile"]      # of python3-pytest-xdist
+    python = [sys.executable, "-m", "pytest", "-q"]
     return [
         Suite("ctest", ["ctest", "--test-dir", str(build), "--output-on-failure", "--output-junit", str(ctest)], ctest),
-        Suite("pytest", [sys.executable, "-m", "pytest", "-q", f"--junitxml={pytest}", "harness/tests", "pktgen/tests",
-                         "vnf/tests"], pytest),
+        Suite("pytest", [*python, f"--junitxml={pytest}", *at_a_time, *FOLDERS,
+                         *(f"--ignore={file}" for file in ALONE)], pytest),
+        Suite("pytest alone", [*python, f"--junitxml={alone}", *ALONE], alone),
     ]
 
 

@@ -5,7 +5,7 @@ expected of all of them).
 
 A script is shell. It sees its arguments, the environment that the driver gives it, and `here`, its prefix. What may be
 wrong with it (a Fault, shell as well) happens before what it does. The words are those of Open vSwitch 3.1.0, iproute2
-6.1.0, DPDK 22.11.11, FastClick 2026 and Snabb 2024.08.
+6.1.0, DPDK 22.11.11, VPP 23.06, FastClick 2026 and Snabb 2024.08.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.switches.base import PortCounters
-from harness.tests.support import DPDK_GREETING, DPDK_STATS, OVS_OUTPUT, executable, write
+from harness.tests.support import DPDK_GREETING, DPDK_STATS, OVS_OUTPUT, VPP_STATS, executable, write
 
 STAYS = "exec sleep 60"
 HANGS = f'[ ! -e "$here/hang" ] || {STAYS}'       # once a test has made that file
@@ -212,6 +212,31 @@ FASTCLICK = Fake(
     counted=(PortCounters("p0", 100, 9, 1), PortCounters("p1", 10, 90, 10)))
 
 
+# ---- VPP -----------------------------------------------------------------------------------------------------------
+
+VPP_LIBRARIES = ("libvnet.so.23.06", *(f"vpp_plugins/{name}_plugin.so" for name in ("vhost", "af_packet", "memif")))
+UNKNOWN_INPUT = "set interface l2: unknown input `xconnect Virtual...'"
+VPP = Fake(
+    daemon="bin/vpp", process="vpp", ready="api.sock",
+    calls=("vpp -c .*startup.conf", *(f"vppctl -s .*cli.sock {command}" for command in (
+        "create vhost-user socket .*/p0$", "set interface state VirtualEthernet0/0/0 up",
+        "create vhost-user socket .*/p1$", "set interface state VirtualEthernet0/0/1 up",
+        "set interface l2 xconnect VirtualEthernet0/0/0 VirtualEthernet0/0/1",
+        "set interface l2 xconnect VirtualEthernet0/0/1 VirtualEthernet0/0/0"))),
+    tools={"bin/vpp": f': > "${{2%/*}}/api.sock"\n{STAYS}',
+           # the name of what was made, nothing where all is well
+           "bin/vppctl": 'case "$*" in *create*) echo "VirtualEthernet0/0/${6##*/p}";; esac',
+           "bin/vpp_get_stats": f"cat <<'END'\n{VPP_STATS}END"},
+    files={f"lib/x86_64-linux-gnu/{name}": "" for name in VPP_LIBRARIES},
+    # its status is 0 whatever is wrong
+    unknown=Fault("bin/vppctl", f"case \"$*\" in *xconnect*) cat <<'END'\n{UNKNOWN_INPUT}\nEND\nexit;; esac",
+                  ("command said", "l2 xconnect", UNKNOWN_INPUT, "commands.log")),
+    garbled=Fault("bin/vpp_get_stats", "echo '[0]: local0 /if/names'; exit",
+                  ("vpp_get_stats gave something else", "local0")),
+    hangs=Fault("bin/vpp_get_stats", HANGS, ("vpp_get_stats", "not within")),
+    counted=(PortCounters("p0", 242130, 238704, 2850), PortCounters("p1", 241554, 239568, 2562)))
+
+
 # ---- Snabb ---------------------------------------------------------------------------------------------------------
 
 # a counter is a file of 8 bytes (core/counter.lua): here of one byte that counts, and seven zeros
@@ -333,6 +358,7 @@ FAKES: Mapping[str, Fake] = {
     "macvtap": MACVTAP,
     "xdp": XDP,
     "testpmd": TESTPMD,
+    "vpp": VPP,
     "fastclick": FASTCLICK,
     "snabb": SNABB,
     "t4p4s": T4P4S,

@@ -32,7 +32,7 @@ def build(folder: Path, sanitizers: str) -> bool:
 
 def instrumented(folder: Path) -> list[Suite]:
     """The suites of all tests, without those that have no C program under test."""
-    ctest, pytest = suites(folder)
+    ctest, pytest, _ = suites(folder)
     report = f"--junitxml={pytest.report}"
     return [replace(ctest, name=f"{folder.name}: ctest"),
             replace(pytest, name=f"{folder.name}: pytest", argv=[sys.executable, "-m", "pytest", report, *PYTEST])]

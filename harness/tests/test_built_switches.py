@@ -33,7 +33,8 @@ from harness.switches.fastclick import FastClick
 from harness.switches.snabb import Snabb
 from harness.switches.t4p4s import T4p4s
 from harness.switches.vpp import Vpp
-from harness.tests.support import (FOLDER, cells_of_text, eventually, executable, processes_of, setup_of,
+from harness.tests.fake_switches import VPP
+from harness.tests.support import (FOLDER, VPP_STATS, cells_of_text, eventually, executable, processes_of, setup_of,
                                    start_vswbench, vswbench, write)
 from harness.topology import Topology, build
 from harness.virtio import Virtio
@@ -95,8 +96,6 @@ def test_list_looks_where_the_environment_and_the_testbed_say(monkeypatch: pytes
 SAYS = {"vpp": "",
         "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
         "fastclick": "2.1"}
-LIBRARIES = ("lib/x86_64-linux-gnu/libvnet.so.23.06",
-             *(f"lib/x86_64-linux-gnu/vpp_plugins/{name}_plugin.so" for name in ("vhost", "af_packet", "memif")))
 CLASSES = "Idle\nControlSocket\nFromDPDKDevice\nToDPDKDevice"
 HEARD = {"vpp": "23.06",
          "snabb": "2024.08 (3-gf32729274)",
@@ -106,9 +105,9 @@ HEARD = {"vpp": "23.06",
 def fake(driver: Any, prefix: Path, says: str) -> Path:
     """An installation whose main binary runs this script."""
     if driver.name == "vpp":
-        for tool in ("vppctl", "vpp_get_stats"):
-            executable(prefix / "bin" / tool, "#!/bin/sh\n")
-        for library in LIBRARIES:
+        for path, does in VPP.tools.items():
+            executable(prefix / path, f"#!/bin/sh\n{does}\n")
+        for library in VPP.files:
             write(prefix / library, "")
     return executable(prefix / "bin" / {"fastclick": "click"}.get(driver.name, driver.name), says)
 
@@ -129,11 +128,11 @@ def test_a_strange_binary_is_missing_and_no_exception(driver: Any, script: str, 
 
 
 @pytest.mark.parametrize("libraries, why", [([], "0 of libvnet"), (["lib/libvnet.so.23.10"], "2 of libvnet"),
-                                            (LIBRARIES[:1], "vhost_plugin.so is not there")])
+                                            ([next(iter(VPP.files))], "vhost_plugin.so is not there")])
 def test_a_vpp_without_its_libraries_is_missing(libraries: list[str], why: str, tmp_path: Path) -> None:
     fake(Vpp(), tmp_path, "")
     if "2 of" not in why:
-        for name in LIBRARIES:
+        for name in VPP.files:
             (tmp_path / name).unlink()
     for name in libraries:
         write(tmp_path / name, "")
@@ -155,8 +154,8 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def brought_up(driver: Any, prefix: Path, folder: Path) -> list[str]:
-    """Launch and wire a fake installation, with peers that have made their sockets; what commands.log says of it."""
+def brought_up(driver: Any, prefix: Path, folder: Path) -> None:
+    """Launch and wire a fake installation, with peers that have made their sockets."""
     [cell] = cells_of_text(folder, '[matrix]\ntopology = "p2p"', cpus=host.cpus(),
                            switches=[f"{driver.name}={driver.name}@{prefix}"])
     setup = setup_of(cell, str(folder))
@@ -167,8 +166,6 @@ def brought_up(driver: Any, prefix: Path, folder: Path) -> list[str]:
         bed_up = testbed.Testbed(cell, setup, folder, stack)
         for step in (*setup.launch, *setup.wire):
             bed_up._do(step)
-    log = folder / "commands.log"
-    return log.read_text().splitlines() if log.exists() else []
 
 
 READY = {"vpp": "api.sock", "fastclick": "control", "snabb": "ready"}
@@ -197,56 +194,10 @@ def slow_to_start(name: str, folder: Path) -> str:
 @every_built
 def test_a_switch_is_waited_for(driver: Any, tmp_path: Path, folder: Path) -> None:
     fake(driver, tmp_path, slow_to_start(driver.name, folder))
-    executable(tmp_path / "bin" / "vppctl", VPPCTL)
-    log = brought_up(driver, tmp_path, folder)
-    asked = [line.partition("cli.sock ")[2] for line in log if "/vppctl " in line]
-    assert asked == ([] if driver.name != "vpp" else
-                     [f"create vhost-user socket {folder}/p0", "set interface state VirtualEthernet0/0/0 up",
-                      f"create vhost-user socket {folder}/p1", "set interface state VirtualEthernet0/0/1 up",
-                      "set interface l2 xconnect VirtualEthernet0/0/0 VirtualEthernet0/0/1",
-                      "set interface l2 xconnect VirtualEthernet0/0/1 VirtualEthernet0/0/0"])
-
-
-# answers as that of VPP 23.06 does: the name of what was made, nothing where all is well, and status 0 in any case
-VPPCTL = """#!/bin/sh
-case "$*" in *create*) echo VirtualEthernet0/0/${6##*/p};; esac
-"""
-
-
-@pytest.mark.parametrize("word", ["create", "state", "xconnect"])
-def test_a_vpp_that_knows_a_command_no_more_is_told_by_what_it_says(word: str, tmp_path: Path, folder: Path) -> None:
-    fake(Vpp(), tmp_path, slow_to_start("vpp", folder))
-    unknown = f'case "$*" in *{word}*) echo "unknown input {word}"; exit 0;; esac\n'
-    executable(tmp_path / "bin" / "vppctl", VPPCTL.replace("\n", f"\n{unknown}", 1))
-    with pytest.raises(CellFailed) as caught:
-        brought_up(Vpp(), tmp_path, folder)
-    assert f"unknown input {word}" in str(caught.value) and "commands.log" in str(caught.value)
+    brought_up(driver, tmp_path, folder)
 
 
 # ---- vpp -----------------------------------------------------------------------------------------------------------
-
-# vpp_get_stats socket-name ... dump ^/if/names ^/if/rx ^/if/tx ^/if/drops ^/err/VirtualEthernet, of VPP 23.06 with one
-# worker, without what nobody reads
-VPP_STATS = """[1 @ 0]: 0 packets /if/drops
-[2 @ 0]: 0 packets /if/drops
-[1 @ 1]: 2850 packets /if/drops
-[2 @ 1]: 2562 packets /if/drops
-[1 @ 0]: 0 packets, 0 bytes /if/rx
-[2 @ 0]: 0 packets, 0 bytes /if/rx
-[1 @ 1]: 242130 packets, 14527800 bytes /if/rx
-[2 @ 1]: 241554 packets, 14493240 bytes /if/rx
-[1 @ 0]: 0 packets, 0 bytes /if/tx
-[2 @ 0]: 0 packets, 0 bytes /if/tx
-[1 @ 1]: 241554 packets, 14493240 bytes /if/tx
-[2 @ 1]: 242130 packets, 14527800 bytes /if/tx
-[1]: VirtualEthernet0/0/0 /if/names
-[2]: VirtualEthernet0/0/1 /if/names
-[0 @ 0]: 0 packets /err/VirtualEthernet0/0/0-tx/tx packet drops (no available descriptors)
-[0 @ 1]: 2850 packets /err/VirtualEthernet0/0/0-tx/tx packet drops (no available descriptors)
-[0 @ 0]: 0 packets /err/VirtualEthernet0/0/1-tx/tx packet drops (no available descriptors)
-[0 @ 1]: 2562 packets /err/VirtualEthernet0/0/1-tx/tx packet drops (no available descriptors)
-"""
-
 
 INTERFACES = {"p0": "VirtualEthernet0/0/0", "p1": "VirtualEthernet0/0/1"}
 

@@ -186,6 +186,17 @@ def test_values_that_cannot_be_are_left_out(name: str, small: Path, run_of: Path
             survives(run_of, ("read", "compare", "figures", "bundle") if name != "blocks.csv" else ("read", "resume"))
 
 
+def test_a_line_end_in_the_name_of_a_switch_makes_no_second_line_of_an_error(run_of: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((run_of / "results.csv").read_text())))
+    with (run_of / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows({**row, "switch": "a\nb"} for row in rows)
+    with pytest.raises(BadInput, match="1 switches .a b.: give two") as caught:
+        sides.sides([str(run_of)])
+    sentence(caught.value)
+
+
 @pytest.mark.parametrize("column, value", [("ci_low", "-1"), ("ci_high", "1e308"), ("value", "1.7e308"),
                                            ("value", "1e-320"), ("value", "-1"), ("value", "0")])
 def test_values_of_results_that_no_axis_can_hold(column: str, value: str, small: Path, run_of: Path) -> None:

@@ -90,8 +90,9 @@ def machine(root: Path, monkeypatch: pytest.MonkeyPatch, mounts: str, controller
     (V2, "cpuset cpu io\n", "cpu\n", True, False, ["cpuset", "echo +cpuset > "]),
     (V1 + V2, "hugetlb\n", "", True, False, ["cpuset", "version 1"]),
     (V1, "", "", False, False, ["no cgroup2 is mounted", "mount -t cgroup2"])])
-def test_what_is_missing_is_said_with_its_cure(mounts: str, controllers: str, handed_down: str, cgroups: bool, cpuset: bool,
-                                               said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_said_with_its_cure(mounts: str, controllers: str, handed_down: str, cgroups: bool,
+                                               cpuset: bool, said: list[str], tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
     machine(tmp_path / "cg", monkeypatch, mounts, controllers, handed_down)
     there, notes = cgroup.isolation()
     assert (there.cgroups, there.cpuset) == (str(tmp_path / "cg") if cgroups else "", cpuset)

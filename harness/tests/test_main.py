@@ -10,7 +10,7 @@ import pytest
 
 from harness.tests import __main__ as tests
 from harness.tests.__main__ import Suite, Tally
-from harness.tests.support import write
+from harness.tests.support import ROOT, write
 
 PYTEST_XML = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="1" skipped="2" tests="6">
@@ -157,9 +157,18 @@ def test_ctest_writes_what_we_read(tmp_path: Path) -> None:
 def test_pytest_writes_what_we_read(tmp_path: Path) -> None:
     write(tmp_path / "test_it.py", "import pytest\ndef test_good(): pass\ndef test_bad(): assert 0\n"
           "def test_skip(): pytest.skip('for a reason')\n")
-    pytest_suite = tests.suites(tmp_path)[1]
-    argv = [*pytest_suite.argv[:-3], "-p", "no:cacheprovider", str(tmp_path)]
-    subprocess.run(argv, capture_output=True, check=False, cwd=tmp_path)
-    tally = tests.read("pytest", pytest_suite.report)
-    assert [len(x) for x in (tally.passed, tally.failed, tally.skipped)] == [1, 1, 1]
-    assert "for a reason" in tally.skipped[0][1]
+    for suite in tests.suites(tmp_path)[1:]:        # side by side, and alone
+        argv = [*(word for word in suite.argv if "/tests" not in word), "-p", "no:cacheprovider", str(tmp_path)]
+        subprocess.run(argv, capture_output=True, check=False, cwd=tmp_path)
+        tally = tests.read("pytest", suite.report)
+        assert [len(x) for x in (tally.passed, tally.failed, tally.skipped)] == [1, 1, 1]
+        assert "for a reason" in tally.skipped[0][1]
+
+
+def test_every_test_is_run_once(tmp_path: Path) -> None:
+    _, together, alone = (suite.argv for suite in tests.suites(tmp_path))
+    files = {word for word in alone if word.endswith(".py")}
+    assert files == {word.partition("=")[2] for word in together if word.startswith("--ignore=")}
+    assert files and all((ROOT / file).is_file() and file.startswith(tests.FOLDERS) for file in files)
+    assert {str(p.parent.relative_to(ROOT)) for p in ROOT.glob("*/**/test_*.py") if "results" not in p.parts
+            and "build" not in p.parts} == set(tests.FOLDERS) <= set(together)

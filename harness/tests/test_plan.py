@@ -27,7 +27,7 @@ from harness.plan import Setup
 from harness.ports import PORT_KINDS
 from harness.switches import SWITCHES
 from harness.switches.base import Await, Cgroup, Command, File, Namespace, Spawn
-from harness.tests.support import FOLDER, QUICK, cells_of, cells_of_text, seeded, setup_of
+from harness.tests.support import FOLDER, NICS, QUICK, cells_of, cells_of_text, seeded, setup_of, write
 from harness.topology import CHAIN_MAX, CHAINS_MAX, GENERATOR
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -94,13 +94,19 @@ OF_ONE_SWITCH = {
     ("xdp-forward", "testpmd"): 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
     ("switch-sockets", "ovs-dpdk"): 'topology = "p2p"\nsockets = "switch"\nqueues = 2',
 }
-GOLDENS = {**{(point, d.name): text for point, text in POINTS.items() for d in SWITCHES}, **OF_ONE_SWITCH}
+ON_NICS = {
+    "p2p-pci": 'topology = "p2p"\nport_kind = "pci"',
+    "loopback-pci": 'topology = "loopback"\nguest = "qemu"\nport_kind = "pci"',
+}
+GOLDENS = {**{(point, d.name): text for point, text in POINTS.items() for d in SWITCHES}, **OF_ONE_SWITCH,
+           **{(point, d.name): text for point, text in ON_NICS.items() for d in SWITCHES if "pci" in d.ports}}
 
 
 @pytest.mark.parametrize("point, switch", GOLDENS)
 def test_a_plan_is_the_golden_one(point: str, switch: str, tmp_path: Path) -> None:
     """What is started for a cell changes only on purpose."""
-    [cell] = cells_of_text(tmp_path, "[matrix]\n" + GOLDENS[point, switch], switches=[switch])
+    [cell] = cells_of_text(tmp_path, "[matrix]\n" + GOLDENS[point, switch], switches=[switch],
+                           testbed=write(tmp_path / "testbed.toml", NICS))
     c = cell.cores
     text = f"# {cell.id}\n# {cell.title}\n# switch on CPUs {c.switch}, control on {c.control}, {c.pollers}\n"
     text += f"n/a: {cell.unsupported}\n" if cell.unsupported else "\n".join(commands.lines(setup_of(cell, "$RUN"))) + "\n"
@@ -140,7 +146,8 @@ def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, 
     """The law of fairness: guests, generator, cores, frames and search are the same for every switch. Each is compared
     with one, and so with every other."""
     text = {"large": LARGE, "every kind": EVERY_KIND, "round trips": ROUND_TRIPS}.get(source)
-    cells = (cells_of_text(tmp_path, text, cpus=cpus, switches=EVERY_SWITCH) if text
+    nics = write(tmp_path / "nics.toml", NICS)
+    cells = (cells_of_text(tmp_path, text, cpus=cpus, switches=EVERY_SWITCH, testbed=nics) if text
              else cells_of(QUICK, cpus=cpus, switches=EVERY_SWITCH))
     compared: set[tuple[str, str]] = set()
     for point, same in by_point(cells).items():
@@ -158,7 +165,7 @@ def test_between_switches_only_the_switch_differs(source: str, cpus: tuple[int, 
 def test_the_direction_is_installed_alike_for_all(tmp_path: Path) -> None:
     """What carries one direction carries the other, and both: a golden plan of one is that of all."""
     alike: dict[tuple[Any, ...], Any] = {}
-    cells = cells_of_text(tmp_path, EVERY_KIND, switches=EVERY_SWITCH)
+    cells = cells_of_text(tmp_path, EVERY_KIND, switches=EVERY_SWITCH, testbed=write(tmp_path / "nics.toml", NICS))
     for c in cells:
         setup = None if c.unsupported else setup_of(c)
         steps = (setup.network, setup.devices, setup.launch, setup.wire) if setup else c.unsupported

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from harness import bed, host, ports, proc, run
+from harness.errors import BadInput
 from harness.switches import SWITCHES
 from harness.switches.base import Command, File, Namespace, Spawn, inside
 from harness.switches.testpmd import Testpmd
-from harness.tests.support import cells_of_text, setup_of, vswbench, write
+from harness.tests.support import NICS, cells_of_text, setup_of, vswbench, words_missing, write
 
 TESTPMD = Testpmd()
 DEVICE_NAME_MAX = 15        # IFNAMSIZ less its end, of <linux/if.h>
@@ -124,6 +125,91 @@ def test_what_memif_cannot_do_is_said(more: str, why: str, tmp_path: Path) -> No
     text = f'[matrix]\ntopology = "loopback"\nport_kind = "memif"\n{more}'
     [one] = cells_of_text(tmp_path, text, switches=["ovs-dpdk"])
     assert why in one.unsupported if why else not one.unsupported
+
+
+def nics(tmp_path: Path, switch: str, point: str, testbed: str = NICS) -> Any:
+    [one] = cells_of_text(tmp_path, f'[matrix]\n{point}\nport_kind = "pci"', switches=[switch],
+                          testbed=write(tmp_path / "testbed.toml", testbed))
+    return one
+
+
+def numbered_by_dpdk(argv: tuple[str, ...]) -> list[str]:
+    """Devices in the order in which rte_bus_probe() meets them: NICs by address, then --vdev as given."""
+    given = [(argv[i], argv[i + 1]) for i in range(len(argv) - 1) if argv[i] in ("-a", "--vdev")]
+    return [*sorted(name for kind, name in given if kind == "-a"), *(name for kind, name in given if kind == "--vdev")]
+
+
+@pytest.mark.parametrize("point", ['topology = "p2p"', 'topology = "p2v"\nguest = "process"',
+                                   'topology = "loopback"\nguest = "qemu"\nchain_length = 3'])
+def test_wires_join_nics_and_sockets_whatever_dpdk_calls_them(point: str, tmp_path: Path) -> None:
+    wanted = []
+    for switch in ("testpmd", "fastclick"):
+        setup = setup_of(nics(tmp_path, switch, point))
+        [argv] = [step.argv for step in setup.launch if isinstance(step, Spawn)]
+        found = numbered_by_dpdk(argv)
+        ends = [nic or f"iface={socket}," for nic, socket in zip(setup.site.nics, setup.site.sockets)]
+        number = {end: i for end in ends for i, name in enumerate(found) if end in name}
+        assert sorted(number.values()) == list(range(len(ends))) and "--no-pci" not in argv
+        wanted = [tuple(number[ends[end]] for end in wire) for wire in setup.site.topology.wires]
+        if switch == "testpmd":     # --port-topology=paired: 0-1, 2-3, ... of its list
+            listed = [word.partition("=")[2].split(",") for word in argv if word.startswith("--portlist=")]
+            order = [int(word) for word in listed[0]] if listed else list(range(len(ends)))
+            assert list(zip(order[::2], order[1::2])) == wanted
+        else:
+            [config] = [step.text for step in setup.launch if isinstance(step, File)]
+            numbers = {name: int(n) for name, n in re.findall(r"^(\w+) :: (?:From|To)DPDKDevice\((\d+),", config, re.M)}
+            joined = {(numbers[rx], numbers[tx]) for rx, tx in re.findall(r"^(rx\d+) -> (tx\d+);", config, re.M)}
+            assert joined == {pair for a, b in wanted for pair in ((a, b), (b, a))}
+
+
+def test_on_nics_the_generator_has_its_own_and_guests_have_sockets(tmp_path: Path) -> None:
+    one = nics(tmp_path, "ovs-dpdk", 'topology = "loopback"\nguest = "process"')
+    setup = setup_of(one)
+    generator, guest = setup.peers
+    assert numbered_by_dpdk(generator.argv) == ["0000:01:00.0", "0000:01:00.1"] and generator.sockets == ()
+    assert len(guest.sockets) == 2 and "--no-pci" in guest.argv
+    ports_added = [" ".join(step.argv) for step in setup.wire if isinstance(step, Command) and "add-port" in step.argv]
+    assert [re.search("type=(dpdk[a-z]*)", line)[1] for line in ports_added] == [      # type: ignore[index]
+        "dpdk", "dpdkvhostuserclient", "dpdkvhostuserclient", "dpdk"]
+
+
+@pytest.mark.parametrize("point, testbed, why", [
+    ('topology = "p2p"', 'name = "none"', "2 NICs a side are needed, and [ports.pci] of the testbed has 0"),
+    ('topology = "v2v"\nguest = "process"', NICS, "topology v2v has no NICs"),
+    ('topology = "loopback"\nguest = "qemu"\nchains = 2', NICS, "4 NICs a side are needed"),
+    ('topology = "p2v"\nguest = "qemu"', NICS, "")])
+def test_where_nics_are_missing_the_cell_says_so(point: str, testbed: str, why: str, tmp_path: Path) -> None:
+    unsupported = nics(tmp_path, "testpmd", point, testbed).unsupported
+    assert why in unsupported if why else not unsupported
+
+
+@pytest.mark.parametrize("table, words", [
+    ('generator = ["01:00.0"]\nswitch = ["0000:02:00.0"]', ["'generator'", "01:00.0", "lspci -D"]),
+    ('generator = ["0000:01:00.1", "0000:01:00.0"]\nswitch = ["0000:02:00.0"]', ["'generator'", "ascend"]),
+    ('generator = ["0000:01:00.0"]\nswitch = ["0000:01:00.0"]', ["0000:01:00.0", "cannot be"]),
+    ('generator = ["0000:01:00.0"]', ["as many", "cable"]),
+    ('generators = ["0000:01:00.0"]', ["did you mean 'generator'"])])
+def test_bad_nics_are_refused(table: str, words: list[str], tmp_path: Path) -> None:
+    file = write(tmp_path / "t.toml", f'name = "t"\n[ports.pci]\n{table}\n')
+    with pytest.raises(BadInput) as caught:
+        bed.load(file)
+    assert words_missing(str(caught.value), ["[ports.pci]", *words]) == [] and "\n" not in str(caught.value)
+
+
+def test_a_nic_that_is_not_dpdks_is_said_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "PCI_DEVICES", tmp_path / "devices")
+    for nic, driver in (("0000:01:00.0", "vfio-pci"), ("0000:01:00.1", "ixgbe"), ("0000:3b:00.0", "")):
+        (tmp_path / "devices" / nic).mkdir(parents=True)
+        if driver:
+            (tmp_path / driver).mkdir()
+            (tmp_path / "devices" / nic / "driver").symlink_to(tmp_path / driver)
+    lines = run.missing([nics(tmp_path, "testpmd", 'topology = "p2p"')], {}, bed.load(None))
+    about = {nic: [line for line in lines if nic in line] for nic in ("0000:01:00.0", "0000:01:00.1", "0000:3b:00.0",
+                                                                      "0000:3b:00.1")}
+    assert about["0000:01:00.0"] == []
+    assert words_missing(about["0000:01:00.1"][0], ["ixgbe", "dpdk-devbind.py -b vfio-pci 0000:01:00.1"]) == []
+    assert words_missing(about["0000:3b:00.0"][0], ["no driver", "dpdk-devbind.py"]) == []
+    assert "there is no PCI device" in about["0000:3b:00.1"][0]
 
 
 def test_large_frames_are_for_other_ports(tmp_path: Path) -> None:
