@@ -31,7 +31,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "no_vhost_net": ("QEMU itself moved the frames of a VM's tap devices, which is slower than the kernel",
                      "use a machine with /dev/vhost-net (modprobe vhost_net)"),
     "generic_xdp": ("xdp-forward ran behind the drivers of its devices, of which one has no XDP: slower",
-                    "take VMs without offloads, and another switch than macvtap for process guests"),
+                    "take another switch than macvtap, whose devices have none"),
     "generator_limited": ("less than 99.9 % of the load was sent although the port had room",
                           "give the generator a CPU of its own, lower the load"),
     "backpressure": ("less than 99.9 % of the load was sent because the switch's port was full",

@@ -208,7 +208,7 @@ def test_what_came_later_stands_in_the_last_columns_and_in_tables_of_its_own(rec
         "latency_intended_p99_ns": "150", "pdv_p99_ns": "0", "ipdv_p50_ns": "3", "ipdv_p99_ns": "3",
         "departure_gap_p50_ns": "1000", "departure_gap_p99_ns": "1000", "back_to_back_ratio": "0.0",
         "run_delay_ns": "7", "voluntary_switches_count": "8", "imissed_count": "0", "idle_ratio": "0.5", "cpu": "1",
-        "skew_s": "0.002"}
+        "skew_s": "0.002", "chain_count": "1"}
     assert {(r["kind"], r["bin_low_ns"], r["count"]) for r in rows_of(rec.folder / "histograms.csv")} == {
         ("latency_intended", "150", "2000"), ("ipdv", "3", "2000"), ("departure_gap", "1000", "2000"),
         ("lateness", "1", "2000")}
