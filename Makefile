@@ -35,8 +35,8 @@ test-sanitize: setup
 	@/usr/bin/python3 -m harness.tests.sanitize
 
 test-slow: setup
-	@VSWBENCH_SLOW=1 /usr/bin/python3 -m pytest -q harness/tests/test_own_image.py harness/tests/test_kernelnf.py harness/tests/test_chains.py \
-		pktgen/tests/test_fuzz.py
+	@VSWBENCH_SLOW=1 /usr/bin/python3 -m pytest -q harness/tests/test_own_image.py harness/tests/test_kernelnf.py \
+		harness/tests/test_chains.py harness/tests/test_built_switches.py pktgen/tests/test_fuzz.py
 
 figures:
 	@test -n "$(RUN)" || { echo "which run? make figures RUN=results/..." >&2; exit 2; }

@@ -6,7 +6,7 @@ guest may be lost.
 
 from contextlib import ExitStack
 
-from harness import accel, bed, expand, host, plan, run, scenario, testbed
+from harness import accel, bed, cgroup, expand, host, plan, run, scenario, testbed
 from harness.bench.lab import Lab
 from harness.bench.rows import Row, at_least, at_most, failed, row
 from harness.errors import CellFailed
@@ -41,7 +41,7 @@ def _chain(the_lab: Lab, guest: str, length: int, what: str) -> list[Row]:
     folder, logs = the_lab.folder / the_lab.next_name(guest), the_lab.logs / cell.id
     logs.mkdir()
     folder.mkdir()
-    setup = plan.setup(cell, the_bed, run.image(), str(folder), str(logs), how)
+    setup = plan.setup(cell, the_bed, run.image(), str(folder), str(logs), how, apart=cgroup.isolation()[0])
     the_lab.say(f"a chain of {length} guests ({guest})")
     with ExitStack() as stack:
         bed_up = stack.enter_context(testbed.up(cell, setup, logs))

@@ -40,6 +40,8 @@ class OvsDpdk(Ovs):
         return replace(check, version=f"{check.version} (DPDK {built_with[1]})")
 
     def launch(self, site: Site) -> list[Step]:
+        if not dpdk.device(site, 1).startswith("net_vhost"):       # those of its own are not counted
+            dpdk.refuse_too_many(site)
         # a transmit queue for each of its polling threads and one for the main thread, whatever n_rxq is
         # (dpif-netdev.c, reconfigure_datapath), while the ends of a memif port must have as many rings (memif_socket.c)
         threads = len(site.cores.switch) + 1

@@ -26,7 +26,7 @@ import pytest
 from harness import bed, cli, host, run, testbed
 from harness.cores import assign
 from harness.errors import CannotRun, CellFailed, Unsupported
-from harness.switches import fastclick, find, vpp
+from harness.switches import SWITCHES, fastclick, find, vpp
 from harness.switches.base import Await, Command, File, PortCounters, Site, Spawn, prefix_variable
 from harness.switches.bess import Bess
 from harness.switches.fastclick import FastClick
@@ -68,6 +68,8 @@ def text_of(steps: Any) -> str:
 # ---- where they are ------------------------------------------------------------------------------------------------
 
 def test_the_environment_says_where_a_switch_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for driver in SWITCHES:
+        monkeypatch.delenv(prefix_variable(driver.name), raising=False)
     monkeypatch.setenv("VSWBENCH_FASTCLICK_PREFIX", "/opt/click-2026")
     monkeypatch.setenv("VSWBENCH_OVS_DPDK_PREFIX", "/opt/ovs")
     monkeypatch.setenv("VSWBENCH_SNABB_PREFIX", "")
@@ -521,6 +523,27 @@ def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folde
     assert processes_of(folder) == [] and outside() <= before
 
 
+slow = pytest.mark.skipif(os.environ.get("VSWBENCH_SLOW") != "1", reason="slow: run `make test-slow`")
+
+
+@slow
+@pytest.mark.parametrize("kind", ["memif", "af_packet"])
+def test_a_real_vpp_has_ports_of_other_kinds(kind: str, folder: Path, tmp_path: Path) -> None:
+    """Two queue pairs a port, and a guest whose device has a name that VPP's CLI does not take."""
+    scenario = SCENARIO.replace('"p2p", "loopback"', '"loopback"').replace(
+        "[search]", f'port_kind = "{kind}"\nqueues = 2\n[search]')
+    switch, before = f"vpp=vpp@{prefix_of(Vpp())}", outside()
+    status, out, err = vswbench(folder, "run", write(tmp_path / "real.toml", scenario), "--switch", switch,
+                                "--out", tmp_path / "out", timeout_s=120)
+    assert (status, err) == (0, ""), out
+    [results] = (tmp_path / "out").iterdir()
+    for t in rows_of(results / "trials.csv"):
+        assert t["status"] == "ok" and int(t["sent_count"]) == int(t["received_count"]) + int(t["lost_count"])
+    ports = {p["port"]: p for p in rows_of(results / "ports.csv")}
+    assert list(ports) == ["p0", "g1.0", "g1.1", "p1"] and all(int(p["rx_count"]) > 0 for p in ports.values())
+    assert processes_of(folder) == [] and outside() <= before
+
+
 SYSTEMS_VPP = """
 unix { nodaemon nosyslog cli-listen /run/vpp/cli.sock }
 buffers { buffers-per-numa 1024 page-size default }
@@ -548,12 +571,16 @@ def systems_vpp(tmp_path: Path) -> Iterator[Callable[[], str]]:
             shutil.rmtree("/run/vpp")
 
 
+@slow
 def test_a_systems_vpp_is_left_alone_and_a_killed_one_leaves_nothing(systems_vpp: Callable[[], str], folder: Path,
                                                                       tmp_path: Path) -> None:
     scenario = write(tmp_path / "long.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"').replace(
         "trials = 1", "trials = 100"))
     command = ("run", scenario, "--switch", f"vpp=vpp@{prefix_of(Vpp())}", "--out", tmp_path / "out")
-    before, system = outside(), systems_vpp()
+    systems, system = {path for path in outside() if "vpp" in path or "vpe" in path}, systems_vpp()
+
+    def left() -> set[str]:
+        return {path for path in outside() if path.startswith("/dev/shm/vswbench-")}
 
     def measured(count: int) -> list[int]:
         """Pids of VPP and its peer, once so many runs have measured something."""
@@ -565,17 +592,17 @@ def test_a_systems_vpp_is_left_alone_and_a_killed_one_leaves_nothing(systems_vpp
         os.kill(switch, signal.SIGKILL)
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "vpp was killed by signal SIGKILL" in out
-    assert outside() <= before and systems_vpp() == system
+    assert not left() and systems <= outside() and systems_vpp() == system
 
     with start_vswbench(folder, *command) as process:
         measured(2)
         process.kill()
         process.communicate()
     eventually(lambda: not processes_of(folder), 5)
-    assert any("/dev/shm/vswbench-" in path for path in outside() - before)
+    assert left()
     short = write(tmp_path / "short.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"'))
     assert vswbench(folder, "run", short, *command[2:], timeout_s=60)[0] == 0
-    assert outside() <= before and systems_vpp() == system
+    assert not left() and systems <= outside() and systems_vpp() == system
 
 
 LONG = SCENARIO.replace('"p2p", "loopback"', '"p2p"').replace("trials = 1", "trials = 100")

@@ -239,7 +239,8 @@ def test_there_are_as_many_rules_and_masks_as_asked_for_and_none_leads_astray(co
         assert all(ipaddress.ip_address(ip) in ipaddress.ip_network("198.18.0.0/15") for ip, _, _ in rules)
 
 
-@pytest.mark.parametrize("driver, pinned", [(OvsUserspace(), True), (OvsKernel(), False)], ids=lambda v: str(v))
+@pytest.mark.parametrize("driver, pinned", [(OvsUserspace(), True), (OvsKernel(), False)],
+                         ids=lambda v: getattr(v, "name", v))
 def test_what_forwards_in_the_main_thread_has_the_cpu_of_the_switch(driver: Any, pinned: bool) -> None:
     site = site_of(build("p2p", 0, "one-way"), kind="af_packet", cpus=3)
     [daemon] = [s for s in driver.launch(site) if isinstance(s, Spawn) and s.name == "ovs-vswitchd"]

@@ -120,6 +120,7 @@ def memif_ports(argvs: Any) -> dict[str, dict[str, str]]:
                                        ('guest = "process"\nqueues = 2\nframe_bytes = 1519', "above 1518"),
                                        ('guest = "process"\nidle = "interrupt"', "no receive interrupts"),
                                        ('guest = "process"', "take queues = 2"),
+                                       ('guest = "process"\nqueues = 2\nchain_length = 16', "at most 32"),
                                        ('guest = "process"\nqueues = 2', "")])
 def test_what_memif_cannot_do_is_said(more: str, why: str, tmp_path: Path) -> None:
     text = f'[matrix]\ntopology = "loopback"\nport_kind = "memif"\n{more}'

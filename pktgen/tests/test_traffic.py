@@ -385,7 +385,7 @@ def test_bad_recordings_are_refused(wires, recording, tmp_path, name):
         path.write_bytes(BAD_FILES[name])
     stream = {"tx": 0, "rx": 1, "replay": {"file": str(path)}}
     error = wires.refused("trial", epoch=1, duration_s=0.01, streams=[stream])
-    assert "bad.pcap" in error or "packet" in error
+    assert str(path)[:80] in error or "packet" in error     # a longer path is cut off
     if name == "too long a frame":
         assert "packet 2" in error and "1514" in error
     assert wires.do("trial", epoch=1, duration_s=0.01, streams=[{"tx": 0, "rx": 1, "rate_pps": 1000}])
