@@ -4,7 +4,7 @@
 #   make bench SUITE=smoke SWITCHES="ovs-dpdk testpmd" TESTBED=my.toml
 #   make test       set up what is missing, run all tests
 #   make test-sanitize  the tests of the C programs under the address, undefined-behaviour and thread sanitizers (slow)
-#   make test-slow  the fuzzers; a Debian image, made here, as a guest (10 minutes and more under emulation)
+#   make test-slow  the fuzzers; VMs that route; a Debian image, made here, as a guest (10 minutes and more under emulation)
 #   make figures RUN=results/...
 #   make compare A=results/... B=results/...   is B faster or slower than A?
 #   make bench-search   do searches and comparisons say what is true? (simulated, under a minute)

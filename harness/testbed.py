@@ -71,6 +71,9 @@ class _Counted:
 def _check_socket_paths(setup: Setup) -> None:
     """CellFailed if a path is too long for a unix socket: what every program says of it is worse."""
     paths = [*setup.site.sockets, *(path for p in setup.peers if p.vm for path in (p.vm.control_socket, p.vm.qmp_socket))]
+    launch = str(setup.launch)
+    if setup.site.file_prefix in launch and "--no-telemetry" not in launch:     # a switch on DPDK makes one of its own
+        paths.append(f"{setup.site.folder}/dpdk/{setup.site.file_prefix}/dpdk_telemetry.v2")
     longest = max(paths, key=lambda path: len(path.encode()), default="")
     if (size := len(longest.encode())) > SOCKET_PATH_MAX:
         raise CellFailed(f"socket path too long: {longest} has {size} bytes, at most {SOCKET_PATH_MAX} are allowed "

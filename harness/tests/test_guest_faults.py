@@ -175,6 +175,20 @@ def test_a_socket_path_that_is_too_long_is_said_before_anything_starts(guest_kin
     assert "\n" not in str(caught.value) and not folder.exists()
 
 
+@pytest.mark.parametrize("switch, told", [("testpmd", True), ("ovs-dpdk", True), ("vnf-io", False),
+                                          ("linux-bridge", False)])
+def test_so_is_that_of_a_socket_that_dpdk_makes_of_itself(switch: str, told: bool, tmp_path: Path) -> None:
+    """Of telemetry, in the switch's runtime folder; without this DPDK does not start, and does not say which path."""
+    kind = "af_packet" if switch == "linux-bridge" else "vhost-user"
+    [cell] = cells_of_text(tmp_path, f'[matrix]\ntopology = "p2p"\nport_kind = "{kind}"\n', switches=[switch])
+    setup = plan.setup(cell, bed.load(None), IMAGE, "/" + "x" * 70, str(tmp_path), "tcg")
+    if not told:
+        testbed._check_socket_paths(setup)
+        return
+    with pytest.raises(CellFailed, match="socket path too long: .*dpdk_telemetry"):
+        testbed._check_socket_paths(setup)
+
+
 # ---- images of other people's: ssh ---------------------------------------------------------------------------------
 
 SSHD = """
