@@ -57,6 +57,8 @@ def unsupported(kind: str, guest: str, frame_max_bytes: int, image: str = "", qu
         return ""
     if guest == "qemu" and image:
         return f"a VM on ports of kind {kind} is in a network namespace, where ssh does not reach it: use our image"
+    if kind == "af_xdp" and queues > 1:     # it asks for combined channels, which veth has none of (rte_eth_af_xdp.c)
+        return "DPDK has one queue pair a port of kind af_xdp: use af_packet or vhost-user"
     if guest == "qemu" and queues > 1:
         return f"VMs have one queue pair a port of kind {kind}: use vhost-user"
     if frame_max_bytes > STANDARD_FRAME_BYTES:

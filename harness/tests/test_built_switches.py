@@ -503,10 +503,14 @@ def outside() -> set[str]:
 @pytest.mark.parametrize("driver", FOR_REAL, ids=lambda d: d.name)
 def test_a_real_one_forwards_counts_and_leaves_nothing_behind(driver: Any, folder: Path, tmp_path: Path) -> None:
     switch, before = f"{driver.name}={driver.name}@{prefix_of(driver)}", outside()
-    status, out, err = vswbench(folder, "run", write(tmp_path / "real.toml", SCENARIO), "--switch", switch,
-                                "--out", tmp_path / "out", timeout_s=120)
+    scenario = write(tmp_path / "real.toml", SCENARIO)
+    for attempt in range(3 if driver.name == "t4p4s" else 1):   # its threads miss each other at times
+        to = tmp_path / f"out{attempt}"
+        status, out, err = vswbench(folder, "run", scenario, "--switch", switch, "--out", to, timeout_s=120)
+        if "a probe frame" not in out:
+            break
     assert (status, err) == (0, ""), out
-    [results] = (tmp_path / "out").iterdir()
+    [results] = to.iterdir()
     trials = rows_of(results / "trials.csv")
     assert {t["topology"] for t in trials} == {"p2p", "loopback"}
     for t in trials:
@@ -599,6 +603,42 @@ def test_a_systems_vpp_is_left_alone_and_a_killed_one_leaves_nothing(systems_vpp
     short = write(tmp_path / "short.toml", SCENARIO.replace('"p2p", "loopback"', '"p2p"'))
     assert vswbench(folder, "run", short, *command[2:], timeout_s=60)[0] == 0
     assert not left() and systems <= outside() and systems_vpp() == system
+
+
+LONG = SCENARIO.replace('"p2p", "loopback"', '"p2p"').replace("trials = 1", "trials = 100")
+
+
+def test_of_a_killed_bess_nothing_is_left(folder: Path, tmp_path: Path) -> None:
+    """Be it the switch that is killed, or the run; after that also what only the next run can clear away."""
+    scenario, before = write(tmp_path / "long.toml", LONG), outside()
+    command = ("run", scenario, "--switch", f"bess=bess@{prefix_of(Bess())}", "--out", tmp_path / "out")
+    runs = set()
+
+    def measured(count: int) -> list[int]:
+        eventually(lambda: sum(len(rows_of(p)) > 0 for p in (tmp_path / "out").glob("*/trials.csv")) == count, 60)
+        runs.update(path.name for path in folder.glob("vswbench-*"))
+        return processes_of(folder)
+
+    def mounts() -> str:
+        return Path("/proc/mounts").read_text()
+
+    with start_vswbench(folder, *command) as process:
+        [pid] = [pid for pid in measured(1) if Path(f"/proc/{pid}/exe").readlink().name == "bessd"]
+        assert str(folder) not in mounts()
+        os.kill(pid, signal.SIGKILL)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "was killed by signal SIGKILL" in out
+    assert outside() <= before and str(folder) not in mounts()
+
+    with start_vswbench(folder, *command) as process:
+        measured(2)
+        process.kill()
+        process.communicate()
+    eventually(lambda: not processes_of(folder), 5)
+    assert str(folder) not in mounts()
+    short = write(tmp_path / "short.toml", LONG.replace("trials = 100", "trials = 1"))
+    assert vswbench(folder, "run", short, *command[2:], timeout_s=60)[0] == 0
+    assert outside() <= before and not [p for run in runs for p in host.NAMESPACES.glob(f"{run}-*")]
 
 
 def test_drivers_of_built_switches_are_found_by_name() -> None:

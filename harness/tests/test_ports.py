@@ -128,6 +128,13 @@ def test_what_memif_cannot_do_is_said(more: str, why: str, tmp_path: Path) -> No
     assert why in one.unsupported if why else not one.unsupported
 
 
+def test_several_queues_are_for_kinds_that_have_them(tmp_path: Path) -> None:
+    text = '[matrix]\ntopology = "p2p"\nport_kind = ["vhost-user", "memif", "af_packet", "af_xdp"]\nqueues = [1, 2]'
+    refused = [(c.port_kind, c.virtio.queues) for c in cells_of_text(tmp_path, text, switches=["testpmd"])
+               if c.unsupported]
+    assert refused == [("af_xdp", 2)]
+
+
 def nics(tmp_path: Path, switch: str, point: str, testbed: str = NICS) -> Any:
     [one] = cells_of_text(tmp_path, f'[matrix]\n{point}\nport_kind = "pci"', switches=[switch],
                           testbed=write(tmp_path / "testbed.toml", testbed))
@@ -249,7 +256,7 @@ def test_auto_takes_what_the_guests_have(tmp_path: Path) -> None:
     cells = cells_of_text(tmp_path, text, switches=["linux-bridge", "testpmd", "xdp"])
     assert {(c.guest, c.port_kind) for c in cells} == {("process", "af_xdp"), ("qemu", "af_xdp")}
     cells = cells_of_text(tmp_path, text + "\nqueues = 2", switches=["linux-bridge", "testpmd", "xdp"])
-    assert {(c.guest, c.port_kind) for c in cells} == {("process", "af_xdp"), ("qemu", "vhost-user")}
+    assert {(c.guest, c.port_kind) for c in cells} == {("process", "af_packet"), ("qemu", "vhost-user")}
 
 
 # ---- real devices --------------------------------------------------------------------------------------------------
