@@ -5,8 +5,8 @@ NICs, in a process guest its ends of the ports. Pure.
     linux-router    IPv4 forwarding from either device to the other; it takes what is addressed to it, and addresses it to
                     the next router, or to whoever is behind the chain
     linux-bridge    the kernel's bridge, which learns
-    xdp-forward     a router as the first, but a program of ours at the devices' drivers does it (XDP) and asks the kernel
-                    only where to
+    xdp-forward     a router as the first, but a program of ours at the devices' drivers does it (XDP), and asks the
+                    kernel only where to
 """
 
 from collections.abc import Sequence

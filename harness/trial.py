@@ -2,7 +2,8 @@
 """A trial: one load for one duration, and what can be said of it. Pure: made from the replies of the C programs.
 
 Counts are sums over the directions of the trial; `intended_pps` and `rx_pps` are per direction (RFC 9971 4.5.2), the
-mean of the directions. Of chains beside each other all are sums. Always sent = received + lost, where received counts every sequence number once.
+mean of the directions. Of chains beside each other all are sums. Always sent = received + lost, where received counts
+every sequence number once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -213,8 +214,8 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
          missed: Mapping[str, int], clock_error_ppm: float, drained: bool, cell_flags: Sequence[str],
          loops: Sequence[Mapping[str, Any]], steal_ns: int | None = None, interval_s: float = 0,
          skew_s: float | None = None, chain_count: int = 1) -> Trial:
-    """A trial from the counts of its directions, of all chains. `missed`: what the tester's ports dropped, by counter; `loops`: what
-    the generator's workers saw of themselves."""
+    """A trial from the counts of its directions, of all chains. `missed`: what the tester's ports dropped, by counter;
+    `loops`: what the generator's workers saw of themselves."""
     def total(key: str) -> int:
         return sum(d.meter[key] or 0 for d in directions)
 
@@ -256,7 +257,8 @@ def make(request: Request, started_utc: str, tx_span_s: float, directions: Seque
         status="invalid" if any(flag in INVALIDATING for flag in flags) else "ok",
         flags=tuple(dict.fromkeys(flags)), histograms=histograms, counts=_counts(directions), tester=tester,
         series=_series(directions, interval_s), tx_span_s=tx_span_s, skew_s=skew_s,
-        direction_count=direction_count, stream_count=len(directions), tx_full_count=sum(d.tx_full_count for d in directions))
+        direction_count=direction_count, stream_count=len(directions),
+        tx_full_count=sum(d.tx_full_count for d in directions))
 
 
 def _rx_pps(meter: Mapping[str, Any], tx_span_s: float) -> float:

@@ -51,12 +51,12 @@ class OvsDpdk(Ovs):
         return super().launch(site) + (self._pool_first(site) if site.makes_sockets else [])
 
     def _pool_first(self, site: Site) -> list[Step]:
-        """A port to nowhere comes and goes, so that the packet pool is there before peers connect. Open vSwitch makes it
-        with the first port that it uses, and asks for twice of what it may have (netdev-dpdk.c, dpdk_mp_create): until
+        """A port to nowhere comes and goes, so that the packet pool is there before peers connect. Open vSwitch makes
+        it with the first port that it uses, and asks for more than it may have (netdev-dpdk.c, dpdk_mp_create): until
         it takes less, peers that connect find no memory, and those that connect by themselves do not try again."""
         kind = ("type=dpdk", "options:dpdk-devargs=net_null0", "ofport_request=60000")
-        return [ovs_command(site, "add-port", BRIDGE, "pool", "--", "set", "Interface", "pool", *kind, *self._mtu(site)),
-                ovs_command(site, "del-port", BRIDGE, "pool")]
+        add = ("add-port", BRIDGE, "pool", "--", "set", "Interface", "pool", *kind, *self._mtu(site))
+        return [ovs_command(site, *add), ovs_command(site, "del-port", BRIDGE, "pool")]
 
     def _mtu(self, site: Site) -> list[str]:
         return [f"mtu_request={site.mtu}"] if site.jumbo else []     # Documentation/topics/dpdk/jumbo-frames.rst

@@ -44,7 +44,7 @@ def test_no_chain_sees_what_another_carries(switch: str, kind: str, binary: str,
     if not (run.BUILD / "pktgen").exists() or shutil.which(binary) is None:
         pytest.skip(f"pktgen or {binary} is not there")
     file = write(tmp_path / "real.toml", SCENARIO.replace("KIND", kind).replace("SWITCH", switch))
-    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as root:     # DPDK's sockets have long names of their own
+    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as root:     # DPDK's own sockets have long names
         status, out, err = vswbench(Path(root), "run", file, "--out", tmp_path / "results", "--json", timeout_s=120)
     assert status == 0, out + err
     [folder] = (tmp_path / "results").iterdir()

@@ -90,8 +90,10 @@ POINTS = {
 
 # What is alike for all switches, or of one only, is looked at for one.
 OF_ONE_SWITCH = {
-    ("chains", "testpmd"): 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\nnf = "macswap+io"',
-    ("xdp-forward", "testpmd"): 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\nport_kind = "af_packet"',
+    ("chains", "testpmd"): 'topology = "loopback"\nguest = "process"\nchains = 2\ndirection = "two-way"\n'
+                           'nf = "macswap+io"',
+    ("xdp-forward", "testpmd"): 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\n'
+                                'port_kind = "af_packet"',
     ("switch-sockets", "ovs-dpdk"): 'topology = "p2p"\nsockets = "switch"\nqueues = 2',
 }
 ON_NICS = {
@@ -251,7 +253,8 @@ def every_topology() -> list[topology.Topology]:
     return [*(topology.build(name, 0, d) for name in ("p2p", "p2v", "v2v") for d in topology.DIRECTIONS),
             *(topology.build(name, 0, "one-way") for name in topology.ROUND_TRIPS),
             *(topology.build("loopback", n, d) for n in range(1, CHAIN_MAX + 1) for d in topology.DIRECTIONS),
-            *(topology.build("loopback", n, d, k) for n in (1, 3) for k in (2, CHAINS_MAX) for d in topology.DIRECTIONS)]
+            *(topology.build("loopback", n, d, k) for n in (1, 3) for k in (2, CHAINS_MAX)
+              for d in topology.DIRECTIONS)]
 
 
 def test_wires_join_every_port_exactly_once() -> None:

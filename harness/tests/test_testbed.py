@@ -312,7 +312,8 @@ def test_chains_beside_each_other_share_the_load_and_figures_are_their_sums(tmp_
     assert (trial.direction_count, trial.stream_count, trial.span_s) == (2, 4, 1.0)
     assert [(h.guest, h.direction, h.rx_port, h.offered_count) for h in trial.hops if h.guest != "generator"] == [
         ("guest1", 0, 0, 10), ("guest1", 1, 1, 20), ("guest2", 0, 0, 30), ("guest2", 1, 1, 40)]
-    assert [(h.rx_port, h.rx_count) for h in trial.hops if h.guest == "generator"] == [(1, 9), (0, 18), (3, 27), (2, 36)]
+    assert [(h.rx_port, h.rx_count) for h in trial.hops if h.guest == "generator"] == [
+        (1, 9), (0, 18), (3, 27), (2, 36)]
 
 
 def test_out_of_a_guest_the_generator_receives(tmp_path: Path) -> None:
