@@ -8,9 +8,8 @@ option `controller_port` tells). So both run in a network namespace of their own
 controller listens. The wrapper that comes with T4P4S (t4p4s.sh) is left alone: it stops what others started, and
 changes the number of hugepages.
 
-Its threads miss each other at its start if somebody else gets its CPU between two of their steps (threadpool.c:
-dispatch() wakes one thread for several jobs): then it waits for its table for ever, no probe gets through, and the cell
-fails. So it starts with the highest priority, and gets everybody's as soon as it has connected.
+Its threads can miss each other at its start where others want its CPU (threadpool.c: dispatch() wakes one thread, also
+for several jobs): then it never gets its table, no probe gets through, and the cell fails.
 
 Addresses of the generator and of guests follow from the topology, so the table does. A chain of nfs needs one that
 gives frames another address at each hop: l2fwd in one guest. In longer chains two guests give the same.
@@ -27,7 +26,7 @@ from harness.switches import dpdk
 from harness.switches.base import (Check, Command, Driver, File, Namespace, Output, PortCounters, Site, Spawn, Step,
                                    build_it_yourself, inside)
 
-WAIT = Path(__file__).with_name("t4p4s_wait.py").read_text(encoding="utf-8")
+LISTENS = Path(__file__).with_name("t4p4s_listens.py").read_text(encoding="utf-8")
 PYTHON = "/usr/bin/python3"
 MEMORY_MIB = 128
 QUEUES_MAX = 16                 # a core's (MAX_RX_QUEUE_PER_LCORE)
@@ -63,18 +62,15 @@ class T4p4s(Driver):
 
     def launch(self, site: Site) -> list[Step]:
         _refuse(site)
-        tables, start, pid = site.path("tables"), site.path("start.sh"), site.path("pid")
+        tables, waits = site.path("tables"), site.path("listens.py")
         port = str(site.options["controller_port"])
         controller = ("taskset", "-c", str(site.cores.control), _controller(site.prefix), port, tables)
-        wait = (PYTHON, site.path("wait.py"), port)
-        switch = ("sh", start, "nice", "-n", "-20", *_switch(site))
         return [Namespace(site.namespace), Command(("ip", "-n", site.namespace, "link", "set", "dev", "lo", "up")),
                 File(tables, TABLES + "".join(f"MAC-FWD {mac} {index}\n" for mac, index in macs(site))),
-                File(site.path("wait.py"), WAIT), File(start, f'echo $$ > {pid}\nexec "$@"\n'),
+                File(waits, LISTENS),
                 Spawn("t4p4s-controller", inside(site.namespace, controller)),
-                Command(inside(site.namespace, wait)),
-                Spawn("t4p4s", inside(site.namespace, switch), env=(("RUNTIME_DIRECTORY", site.folder),)),
-                Command(inside(site.namespace, (*wait, pid)))]
+                Command(inside(site.namespace, (PYTHON, waits, port))),
+                Spawn("t4p4s", inside(site.namespace, _switch(site)), env=(("RUNTIME_DIRECTORY", site.folder),))]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return [dpdk.counters_of(site, index, self.name) for index in range(len(site.topology.ports))]

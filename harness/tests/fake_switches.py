@@ -273,13 +273,12 @@ server.bind(("127.0.0.1", int(sys.argv[1])))
 server.listen()
 threading.Event().wait()
 """
-CONNECTED = 'controller = socket.create_connection(("127.0.0.1", 11111))\nopen(here'
 T4P4S = Fake(
-    daemon="bin/t4p4s-l2fwd", process="t4p4s", ready="wait.py 11111",
+    daemon="bin/t4p4s-l2fwd", process="t4p4s",
     calls=("dpdk_l2fwd_controller 11111 .*/tables", "t4p4s-l2fwd .*net_vhost0,.*net_vhost1,.* -- -p 0x3 --config "),
     tools={"bin/t4p4s-l2fwd": f'exec {PYTHON} "$here/telemetry.py" "$@"',
            "bin/dpdk_l2fwd_controller": f'exec {PYTHON} "$here/listener.py" "$@"'},
-    files={"telemetry.py": TELEMETRY.replace("open(here", CONNECTED), "listener.py": LISTENER},
+    files={"telemetry.py": TELEMETRY, "listener.py": LISTENER},
     unknown=Fault("bin/t4p4s-l2fwd", _refuses("t4p4s-l2fwd: unrecognized option '--config'\nEAL: Error - exiting with "
                                               "code: 1\n  Cause: Invalid T4P4S arguments", 1),
                   ("t4p4s ended with status 1", "Invalid T4P4S arguments")),

@@ -181,8 +181,6 @@ def test_a_switch_that_never_gets_ready_is_given_up(name: str, bench: Bench, mon
     """Of one that does not tell, the peers do, which are not ready either."""
     fake = FAKES[name]
     monkeypatch.setattr(testbed, "SOCKET_S" if fake.ready else "LINK_S", SHORT_S)
-    if ".py" in fake.ready:         # a command waits
-        monkeypatch.setattr(testbed, "run_command", partial(run_command, timeout_s=SHORT_S))
     said = failure(bench, name, Fault(fake.daemon, STAYS))
     words = [fake.ready, str(bench.logs / f"{fake.process}.log")] if fake.ready else ["generator is ready"]
     assert words_missing(said, [*words, f"not within {SHORT_S} s"]) == [], said
