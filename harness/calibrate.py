@@ -5,9 +5,9 @@
     ring        two ports of pktgen joined in memory (what the null switch is)
     vhost-user  pktgen's virtio-user ports with our forwarder `vnf --nf io` at the switch's end, on the switch's CPU
 
-Of each port kind, direction and frame size: the highest rate (the best of the trials, since strangers on the machine only
-take from it), how exact paced rates and gaps are, and the latency at a tenth of the highest rate. Nothing of this is ever
-subtracted from a result.
+Of each port kind, direction and frame size: the highest rate (the best of the trials and starts, since strangers on the
+machine, and memory that lies badly after a start, only take from it), how exact paced rates and gaps are, and the latency
+at a tenth of the highest rate. Nothing of this is ever subtracted from a result.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -46,10 +46,11 @@ class Effort:
     max_s: float
     rates_pps: tuple[float, ...]
     paced_s: float
+    starts: int
 
 
-FULL = Effort((64, 512, 1024, 1518), 3, 0.5, (1e3, 1e5, GAP_PPS), 0.5)
-QUICK = Effort((64, 1518), 2, 0.3, (GAP_PPS,), 0.3)
+FULL = Effort((64, 512, 1024, 1518), 3, 0.5, (1e3, 1e5, GAP_PPS), 0.5, 2)
+QUICK = Effort((64, 1518), 2, 0.3, (GAP_PPS,), 0.3, 2)
 
 
 def run(the_bed: Bed, cpus: Sequence[int], build: Path, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
@@ -129,18 +130,31 @@ def _null(work: _Work) -> Iterator[dict[str, Any]]:
 
 def _wired(work: _Work) -> Iterator[dict[str, Any]]:
     cells = _cells(work)
-    setups = [plan.setup(cell, work.bed, Image(str(work.build), "", ""), str(work.folder / f"{work.kind}{i}"), "/",
-                         "tcg") for i, cell in enumerate(cells)]
-    pages = max(setup.hugepages for setup in setups)
+    pages = max(_setup(work, cell, "").hugepages for cell in cells)
     if pages:
         host.check_hugepages_possible(pages)
     with host.enough_hugepages(pages, work.folder, work.say):
-        for cell, setup in zip(cells, setups):
-            Path(setup.site.folder).parent.mkdir()
-            with testbed.up(cell, setup, work.log_folder(f"{work.kind}-{cell.direction}")) as bed:
-                for size in work.effort.sizes:
-                    bed.cell = replace(cell, frame_bytes=size)      # nothing that runs depends on the size
-                    yield _measured(work, bed, _point(work.kind, cell.direction, size))
+        for cell in cells:
+            best: dict[int, dict[str, Any]] = {}
+            for start in range(work.effort.starts):
+                for point in _of_one_start(work, cell, f"{work.kind}-{cell.direction}-{start}"):
+                    known = best.setdefault(point["frame_bytes"], point)
+                    if point["max_pps"] > known["max_pps"]:
+                        best[point["frame_bytes"]] = point
+            yield from best.values()
+
+
+def _of_one_start(work: _Work, cell: Cell, name: str) -> Iterator[dict[str, Any]]:
+    """A point of each frame size. `name`: of this start's folder."""
+    (work.folder / name).mkdir()
+    with testbed.up(cell, _setup(work, cell, name), work.log_folder(f"{work.kind}-{cell.direction}")) as bed:
+        for size in work.effort.sizes:
+            bed.cell = replace(cell, frame_bytes=size)      # nothing that runs depends on the size
+            yield _measured(work, bed, _point(work.kind, cell.direction, size))
+
+
+def _setup(work: _Work, cell: Cell, name: str) -> plan.Setup:
+    return plan.setup(cell, work.bed, Image(str(work.build), "", ""), str(work.folder / name), "/", "tcg")
 
 
 def _cells(work: _Work) -> list[Cell]:
