@@ -3,7 +3,6 @@
 our programs. Making a RunningPeer starts it without waiting; ready() waits.
 """
 
-import os
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -93,11 +92,16 @@ class RunningPeer:
 
     def _connect(self, vm: qemu.Vm) -> socket.socket:
         """QEMU makes the control socket early, but answers on it only when all its NICs have been connected."""
-        path = Path(vm.control_socket)
-        wait_until(path.exists, PROGRAM_READY_S, f"{vm.name}: control socket of QEMU", [self.process])
         connection = self._stack.enter_context(socket.socket(socket.AF_UNIX))
+
+        def connected() -> bool:
+            try:
+                connection.connect(vm.control_socket)
+            except (FileNotFoundError, ConnectionRefusedError):     # a socket has a name before anybody listens to it
+                return False
+            return True
         try:
-            connection.connect(os.fspath(path))
+            wait_until(connected, PROGRAM_READY_S, f"{vm.name}: control socket of QEMU", [self.process])
         except OSError as error:
             self.process.check_alive(1)
             raise CellFailed(f"{vm.name}: control socket of QEMU: {error}; see {self.process.log}") from None

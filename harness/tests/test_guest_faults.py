@@ -92,6 +92,13 @@ def test_the_fake_without_faults_becomes_ready(peers: Any, tmp_path: Path) -> No
     assert not any(map(is_running, pids))
 
 
+def test_a_socket_that_nobody_listens_to_yet_is_waited_for(peers: Any, tmp_path: Path) -> None:
+    late = "was = socket.socket.listen; socket.socket.listen = lambda s, n: (time.sleep(0.3), was(s, n))"
+    with ExitStack() as stack:
+        [peer] = peers(before=late)
+        RunningPeer(peer, tmp_path, stack).ready()
+
+
 PANIC = 'print("[    1.0] Kernel panic - not syncing: Attempted to kill init!\\n[    1.1] ---[ end", file=console); sys.exit(0)'
 
 

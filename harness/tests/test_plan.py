@@ -26,7 +26,7 @@ from harness.errors import BadInput
 from harness.plan import Setup
 from harness.ports import PORT_KINDS
 from harness.switches import SWITCHES
-from harness.switches.base import Await, Cgroup, Command, File, Namespace, Spawn
+from harness.switches.base import Await, Cgroup, Command, File, Namespace, Spawn, prefix_variable
 from harness.tests.support import FOLDER, NICS, QUICK, cells_of, cells_of_text, seeded, setup_of, write
 from harness.topology import CHAIN_MAX, CHAINS_MAX, GENERATOR
 
@@ -58,6 +58,13 @@ guest = ["process", "qemu"]
 # two queues: Open vSwitch has no other memif ports
 EVERY_KIND = TWO_WAY + f"port_kind = {json.dumps(PORT_KINDS)}\nqueues = [1, 2]\n"
 EVERY_SWITCH = [d.name for d in SWITCHES] + ["ovs-old=ovs-dpdk@/opt/ovs-old", "testpmd-new=testpmd@/opt/dpdk-new"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan says where a switch is installed, and the environment may say so of whoever runs the tests."""
+    for driver in SWITCHES:
+        monkeypatch.delenv(prefix_variable(driver.name), raising=False)
 
 
 # ---- golden plans --------------------------------------------------------------------------------------------------
