@@ -5,8 +5,8 @@ a unix socket in the run's folder: another BESS on the machine, at its TCP port,
 
 Its DPDK keeps to the old way with memory: at its start it takes all hugepages of 2 MiB that it can have, on a file
 system that it must find mounted, and gives back what is too much; others would find none meanwhile. So it gets a file
-system of the right size, in a mount namespace of its own: nothing of that is left when it is killed. On a machine of
-several NUMA nodes it wants so much on each, which it does not get.
+system of the right size, in a mount namespace of its own: nothing of that is left when it is killed. It would take so
+much on each NUMA node, so it is not shown that there are several.
 """
 
 import importlib.util
@@ -120,8 +120,9 @@ def parse_counters(text: str, ports: Sequence[str]) -> list[PortCounters]:
 
 
 def _start(pages: str) -> str:
-    """Runs the rest of its command line where only one hugetlbfs is mounted, its own."""
-    return ("# hugepages for BESS, in the mount namespace of this process\nset -e\numount --all --types hugetlbfs\n"
+    """Runs the rest of its command line where only one hugetlbfs is mounted, its own, and NUMA nodes are hidden."""
+    return ("# in the mount namespace of this process\nset -e\numount --all --types hugetlbfs\n"
+            "[ ! -d /sys/devices/system/node ] || mount -t tmpfs vswbench /sys/devices/system/node\n"
             f"mkdir {pages}\nmount -t hugetlbfs -o pagesize=2M,size={MEMORY_MIB}M vswbench {pages}\nexec \"$@\"\n")
 
 

@@ -8,8 +8,8 @@ option `controller_port` tells). So both run in a network namespace of their own
 controller listens. The wrapper that comes with T4P4S (t4p4s.sh) is left alone: it stops what others started, and
 changes the number of hugepages.
 
-Its threads can miss each other at its start where others want its CPU (threadpool.c: dispatch() wakes one thread, also
-for several jobs): then it never gets its table, no probe gets through, and the cell fails.
+Its threads can miss each other at its start (threadpool.c: dispatch() wakes one thread, also for several jobs), mostly
+where others want its CPU: then it waits for its table for ever, no probe gets through, and the cell fails.
 
 Addresses of the generator and of guests follow from the topology, so the table does. A chain of nfs needs one that
 gives frames another address at each hop: l2fwd in one guest. In longer chains two guests give the same.
