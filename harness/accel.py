@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from harness import host, qemu
 from harness.bed import Bed
 from harness.errors import CannotRun, CellFailed
-from harness.guest import RunningPeer
+from harness.guest import BOOT_S, RunningPeer
 from harness.peers import Image, Peer
 from harness.virtio import Virtio
 
@@ -61,7 +62,12 @@ def _boots(bed: Bed, image: Image, folder: Path, logs: Path) -> bool:
     peer = Peer("kvm-try", "none", (), (), (), vm)
     with ExitStack() as stack:
         try:
-            RunningPeer(peer, logs, stack).boot(vm)
+            tried = RunningPeer(peer, logs, stack)
+            # whatever QEMU hangs in, and whatever it does with SIGTERM
+            end = threading.Timer(BOOT_S["kvm"], tried.process.popen.kill)
+            stack.callback(end.cancel)
+            end.start()
+            tried.boot(vm)
         except CellFailed:
             return False
     return True

@@ -84,7 +84,7 @@ class Channel:
                 raise CellFailed(f"{self.who} sent a line that is no JSON object: {line[:80]!r}")
             if message.get("event") in ("failed", "exited"):
                 self._alive(EXIT_S)
-                raise CellFailed(f"{self.who} {message['event']}: {message.get('error', message)}")
+                raise CellFailed(f"{self.who} {_end(message)}{self._last_words()}{self._see}")
             if wanted(message):
                 return message
 
@@ -111,6 +111,15 @@ class Channel:
             return os.read(self.read_fd, 1 << 20)
         except ConnectionError:
             return b""
+
+
+def _end(message: Mapping[str, Any]) -> str:
+    """What a peer says of its end. Of a program in a VM its init knows only how it ended (vnf/guest/exec.c)."""
+    if message["event"] == "exited" and ("status" in message or "signal" in message):
+        how = (f"was killed by signal {message['signal']}" if "signal" in message
+               else f"ended with status {message['status']}")
+        return f"has lost its program, which {how}"
+    return f"{message['event']}: {message.get('error', dict(message))}"
 
 
 def together(channels: Sequence[Channel], cmd: str, timeout_s: float, meanwhile: Callable[[], None] = lambda: None

@@ -21,7 +21,7 @@ BOOT_S = {"kvm": 15.0, "tcg": 60.0}
 
 class RunningPeer:
     """A started peer. Everything is put on `stack`, to be stopped with it. `needs` fails if something has ended without
-    which it would wait for ever: it is ready when its ports have been connected to."""
+    which it would wait in vain: its ports have to be connected to, and no cell goes on without one of its peers."""
 
     def __init__(self, peer: Peer, log_folder: Path, stack: ExitStack,
                  needs: Callable[[], None] = lambda: None) -> None:
@@ -70,8 +70,8 @@ class RunningPeer:
         """Wait until the guest's init answers."""
         connection = self._connect(vm)
         alive = self._move_in(vm) if vm.own else self._alive
-        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), alive,
-                               vm.console_log)
+        self.channel = Channel(vm.name, connection.fileno(), connection.fileno(), alive, vm.console_log,
+                               lambda: _console(Path(vm.console_log)))
         try:
             self.channel.event("booted", BOOT_S[vm.accel])
         except CellFailed as failure:

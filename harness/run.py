@@ -136,7 +136,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
     started = datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{name}-{fingerprint([str(started), secrets.token_hex(4)])}"
     summary = {"run_id": run_id, "name": name, "schema_version": SCHEMA_VERSION, "started_utc": started.isoformat(),
-               "command": sys.argv, "sources": sources, "machine": host.facts(), "versions": _versions(checks, cells),
+               "command": sys.argv, "sources": sources, "machine": host.facts(),
+               "versions": _versions(checks, cells, the_bed),
                "request": {**(request or {}), "blocks_of": {c.id: c.repeat.blocks for c in cells}},
                "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells),
                "testbed": the_bed, "state": "running",
@@ -182,8 +183,12 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         outcomes: list[Outcome] = []
         try:
             if not simulated and any(cell.guest == "qemu" and not cell.unsupported for cell in cells):
-                job.accel = accel.decide(the_bed, where, folder, record.logs, say)
+                with interrupts.armed():
+                    job.accel = accel.decide(the_bed, where, folder, record.logs, say)
             job.all_turns(outcomes)
+        except Interrupted as why:      # of accel.decide(), which may take a while
+            host.end_processes(folder)
+            say(f"{why}: the run ends here")
         finally:
             ended = datetime.now(timezone.utc)
             whole = len(outcomes) == len(cells) and not any(o.ends_run for o in outcomes)
@@ -214,12 +219,19 @@ def _finished(old: resume.Resume | None, cells: Sequence[Cell]) -> dict[str, Any
             "accels": {c: columns.get("accel", "") for c, columns in old.values.cells.items()}}
 
 
-def _versions(checks: Mapping[str, Check], cells: Sequence[Cell]) -> Mapping[str, Any]:
-    """Of all that is measured with, by content: our programs, images of the person's own, and the switches."""
+def _versions(checks: Mapping[str, Check], cells: Sequence[Cell], the_bed: bed.Bed) -> Mapping[str, Any]:
+    """Of all that is measured with, by content: our programs, QEMU and what its VMs boot, and the switches."""
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True,
                             check=False).stdout.strip()
     ours = {role: host.sha256(BUILD / role) for role in ("pktgen", "meter", "vnf")}
-    images = {Path(cell.machine.image) for cell in cells if cell.machine.image and not cell.unsupported}
+    cells = [cell for cell in cells if not cell.unsupported]
+    if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
+        ours |= {name: host.sha256(BUILD / name) for name in (kernelnf.PROGRAM, kernelnf.XDP_PROGRAM)}
+    if any(cell.guest == "qemu" for cell in cells):
+        where = image()
+        ours |= {"qemu": host.sha256(shutil.which(the_bed.qemu_binary) or the_bed.qemu_binary),
+                 "guest kernel": host.sha256(where.kernel), "guest initramfs": host.sha256(where.initramfs)}
+    images = {Path(cell.machine.image) for cell in cells if cell.machine.image}
     ours |= {f"image {path.name}": host.sha256(path) for path in sorted(images)}
     switches = {name: {"version": check.version, "sha256": {f: host.sha256(f) for f in check.files}}
                 for name, check in checks.items()}

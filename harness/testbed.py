@@ -107,7 +107,7 @@ class Testbed:
         if self.setup.switch_first:
             self._start_switch()
         for peer in self.setup.peers:
-            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack, self._check_switch)
+            self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack, self._check_all)
         if not (self.setup.switch_first or self.setup.peers_first):
             self._start_switch()
         for peer in self.peers.values():
@@ -127,9 +127,9 @@ class Testbed:
         for step in (*self.setup.launch, *self.setup.wire):
             self._do(step)
 
-    def _check_switch(self) -> None:
-        """CellFailed if a process of the switch has ended."""
-        for process in self.switch:
+    def _check_all(self) -> None:
+        """CellFailed if a process of the switch or a peer has ended: the others would only wait for it."""
+        for process in self._processes():
             process.check_alive()
 
     def _processes(self) -> list[Process]:

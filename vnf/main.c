@@ -87,7 +87,8 @@ start_forwarding(struct vnf *v)
 		exit(EXIT_BAD_ARGUMENTS);
 	}
 	if (f->nf->init != NULL && f->nf->init(chosen_arg, error) != 0) {
-		fprintf(stderr, "vnf: %s: %s\n  %s: %s\n", f->nf->name, error, f->nf->name, f->nf->help);
+		/* the reason last: error lines of the harness have the last line */
+		fprintf(stderr, "vnf: %s takes %s\nvnf: %s: %s\n", f->nf->name, f->nf->help, f->nf->name, error);
 		exit(EXIT_BAD_ARGUMENTS);
 	}
 	if (worker_start(&v->worker, v->program.worker_lcore[0], f->idle, forward_poll, f) != 0)

@@ -4,6 +4,7 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
 import signal
 import time
@@ -25,9 +26,8 @@ from harness.run import Outcome
 from harness.scenario import fingerprint
 from harness.search import Result
 from harness.sim import SimulatedTestbed, simulated_up
-from harness.tests.support import (NULL_CELL, QUICK, cells_of, cells_of_text, eventually, seeded, start_vswbench,
-                                   vswbench,
-                                   write)
+from harness.tests.support import (NULL_CELL, QUICK, cells_of, cells_of_text, eventually, executable, seeded,
+                                   start_vswbench, vswbench, write)
 from harness.trial import Request, Trial
 
 SIX_CELLS = """
@@ -291,6 +291,20 @@ def test_an_image_of_ones_own_is_known_by_its_content(tmp_path: Path, runtime: P
     assert about["versions"]["sha256"]["image debian.qcow2"] == hashlib.sha256(b"one system").hexdigest()
     image.write_text("another")
     with pytest.raises(BadInput, match="image debian.qcow2 is another build or version"):
+        go_on(cells, folder)
+
+
+def test_what_vms_run_on_is_known_by_its_content(tmp_path: Path, runtime: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    executable(tmp_path / "qemu-system-x86_64", "one version")
+    cells = cells_of_text(tmp_path, '[matrix]\ntopology = "p2v"\nguest = "qemu"\nswitch = "testpmd"\n')
+    folder, _ = measure(cells, tmp_path / "out")
+    assert {"qemu", "guest kernel", "guest initramfs"} <= set(
+        json.loads((folder / "run.json").read_text())["versions"]["sha256"])
+    go_on(cells, folder)
+    executable(tmp_path / "qemu-system-x86_64", "another version")
+    with pytest.raises(BadInput, match="qemu is another build or version"):
         go_on(cells, folder)
 
 

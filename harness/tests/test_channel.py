@@ -240,6 +240,13 @@ def test_a_peer_that_reports_its_end_fails_the_request(ends: Ends, event: str) -
     assert event in said and "no link" in said
 
 
+@pytest.mark.parametrize("end, words", [({"status": 2}, "ended with status 2"),
+                                        ({"signal": 9}, "was killed by signal 9")])
+def test_a_vm_whose_program_ends_says_how(ends: Ends, end: dict[str, int], words: str) -> None:
+    ends.says(line(event="exited", **end))
+    assert failure(lambda: ends.channel.event("ready", 5)) == f"guest1 has lost its program, which {words}"
+
+
 # ---- peers that hang or die ----------------------------------------------------------------------------------------
 
 def test_a_peer_that_hangs_is_named_within_the_time_out(ends: Ends) -> None:

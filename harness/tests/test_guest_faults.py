@@ -109,9 +109,13 @@ PANIC = 'print("[    1.0] Kernel panic - not syncing: Attempted to kill init!\\n
     ({"boot": 'say(event="failed", error="40 of the 64 hugepages asked for"); time.sleep(60)'},
      ["guest1 failed", "40 of the 64 hugepages"]),
     ({"boot": "host.close(); time.sleep(60)"}, ["guest1 closed its control channel", "'booted'"]),
+    ({"program": 'print("vnf: noisy: no memory for 9 KiB", file=console); say(id=q["id"], ok=True); '
+                 'say(event="exited", status=2); time.sleep(60)'},
+     ["guest1 has lost its program", "ended with status 2", "last line: vnf: noisy: no memory for 9 KiB"]),
     ({"before": 'print("qemu: -machine x: unsupported", file=sys.stderr); sys.exit(1)'},
      ["guest1 ended with status 1", "-machine x: unsupported", "console is empty"]),
-], ids=["a panic at boot", "a panic with the program", "no answer", "init failed", "gone", "a QEMU that refuses"])
+], ids=["a panic at boot", "a panic with the program", "no answer", "init failed", "gone", "the program ended",
+        "a QEMU that refuses"])
 def test_what_a_vm_died_of_is_named(parts: dict[str, str], words: list[str], peers: Any, tmp_path: Path) -> None:
     with ExitStack() as stack:
         said = failure(stack, peers(**parts), tmp_path)
@@ -145,6 +149,20 @@ def is_ours(process: Path, folder: Path) -> bool:
         return str(folder / "qemu").encode() in (process / "cmdline").read_bytes()
     except OSError:
         return False
+
+
+def test_a_vm_that_dies_is_noticed_while_another_one_boots(peers: Any, tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "BOOT_S", {"tcg": 20.0})
+    vms = peers(length=2, before='if "guest2" in line: time.sleep(1); sys.exit(1)', boot="time.sleep(60)")
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "loopback"\nguest = "qemu"\nchain_length = 2\n',
+                           switches=["testpmd"])
+    setup = plan.setup(cell, bed.load(None), IMAGE, str(tmp_path), str(tmp_path), "tcg")
+    before = time.monotonic()
+    with pytest.raises(CellFailed, match="guest2 ended with status 1"):
+        with testbed.up(cell, replace(setup, peers=tuple(vms), launch=(), wire=()), tmp_path):
+            pass
+    assert time.monotonic() - before < 10
 
 
 @pytest.mark.parametrize("vm", [False, True], ids=["a process", "a VM"])

@@ -172,3 +172,12 @@ def test_every_test_is_run_once(tmp_path: Path) -> None:
     assert files and all((ROOT / file).is_file() and file.startswith(tests.FOLDERS) for file in files)
     assert {str(p.parent.relative_to(ROOT)) for p in ROOT.glob("*/**/test_*.py") if "results" not in p.parts
             and "build" not in p.parts} == set(tests.FOLDERS) <= set(together)
+
+
+def test_the_current_folder_is_no_part_of_vswbench(tmp_path: Path) -> None:
+    """Another checkout, or a file of the person's that is named as a module, is not what runs."""
+    for name in ("harness/__main__.py", "json.py"):
+        write(tmp_path / name, "raise SystemExit(7)")
+    done = subprocess.run([ROOT / "vswbench", "plan", ROOT / "scenarios" / "null.toml"], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
