@@ -11,10 +11,11 @@ import pytest
 from harness import ports
 from harness.errors import Unsupported
 from harness.switches import SWITCHES, find
-from harness.switches.base import Await, Command, File, Namespace, Spawn, Step, cpu_mask, prefix_variable
+from harness.switches.base import Await, Command, File, Namespace, Site, Spawn, Step, cpu_mask, prefix_variable
+from harness.switches.macvtap import Macvtap
 from harness.switches.ovs_dpdk import OvsDpdk
 from harness.switches.testpmd import Testpmd
-from harness.tests.support import FOLDER, every_topology, site_of, steps_of
+from harness.tests.support import FOLDER, cells_of_text, every_topology, site_of, steps_of
 from harness.topology import build
 
 # every switch on every kind of port that it has
@@ -76,6 +77,14 @@ def test_whoever_cannot_do_a_topology_says_why(driver: Any, kind: str) -> None:
             driver.wire(site_of(topology, kind=kind))
         except Unsupported as why:
             assert len(str(why)) > 10 and "\n" not in str(why)
+
+
+def test_what_a_switch_cannot_do_may_show_in_its_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def devices(self: Macvtap, site: Site) -> list[Step]:
+        raise Unsupported("no such devices")
+    monkeypatch.setattr(Macvtap, "devices", devices)
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"\nport_kind = "af_packet"', switches=["macvtap"])
+    assert cell.unsupported == "no such devices"
 
 
 def paths_in(steps: list[Step]) -> set[str]:
