@@ -28,7 +28,7 @@ QEMU = {
     "accel": Field(str, "auto", choices=("auto", "kvm", "tcg")),
     "memory_mib": Field(int, 384, low=256, high=65536),     # half is hugepages, the rest kernel and image
 }
-SWITCH = {"driver": Field(str, required=True), "prefix": Field(str, "/usr"), "options": Field(dict, {})}
+SWITCH = {"driver": Field(str, required=True), "prefix": Field(str, ""), "options": Field(dict, {})}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def _nics(where: str, table: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _entry(name: str, table: Mapping[str, Any]) -> SwitchEntry:
-    return SwitchEntry(name, table["driver"], table["prefix"], tuple(table["options"].items()))
+    prefix = table["prefix"] or os.environ.get(prefix_variable(table["driver"])) or "/usr"
+    return SwitchEntry(name, table["driver"], prefix, tuple(table["options"].items()))
 
 
 def _built(environ: Mapping[str, str], named: Set[str]) -> Iterator[SwitchEntry]:

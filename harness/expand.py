@@ -21,7 +21,7 @@ from harness.virtio import Virtio
 
 def switch_entries(names: Sequence[str], bed: Bed) -> tuple[SwitchEntry, ...]:
     """Entries for names as typed: NAME, or NAME=DRIVER[@PREFIX][,key=value...]; the testbed's own entries are known by
-    name."""
+    name. Without a prefix a driver is where the testbed or the environment has it under its own name."""
     return tuple(_switch_entry(name, {e.name: e for e in bed.switches}) for name in names)
 
 
@@ -29,7 +29,8 @@ def _switch_entry(text: str, known: dict[str, SwitchEntry]) -> SwitchEntry:
     name, equals, rest = text.partition("=")
     rest, _, typed = rest.partition(",")
     driver, _, prefix = rest.partition("@")
-    entry = SwitchEntry(name, driver, prefix or "/usr") if equals else known.get(name, SwitchEntry(name, name, "/usr"))
+    own = known.get(driver if equals else name, SwitchEntry(name, name, "/usr"))
+    entry = SwitchEntry(name, driver, prefix or (own.prefix if own.driver == driver else "/usr")) if equals else own
     found = find(entry.driver)
     if found is None:
         names = ", ".join(d.name for d in SWITCHES)
@@ -152,6 +153,7 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
         return replace(mine, unsupported=why)
     try:
         probe = site_of(mine, "/", 1024, "/")
+        driver.devices(probe)
         driver.launch(probe)
         driver.wire(probe)
     except Unsupported as why:

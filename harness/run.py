@@ -142,7 +142,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells),
                "testbed": the_bed, "state": "running",
                "fingerprint": fingerprint([[replayed.comparable(c) for c in every],
-                                           asdict(replace(the_bed, source=""))])}
+                                           asdict(replace(the_bed, source="", switches=()))])}
     if go_on:
         before = resume.about(go_on)
         resume.check(go_on, before, summary)
@@ -233,7 +233,9 @@ def _versions(checks: Mapping[str, Check], cells: Sequence[Cell], the_bed: bed.B
                  "guest kernel": host.sha256(where.kernel), "guest initramfs": host.sha256(where.initramfs)}
     images = {Path(cell.machine.image) for cell in cells if cell.machine.image}
     ours |= {f"image {path.name}": host.sha256(path) for path in sorted(images)}
-    switches = {name: {"version": check.version, "sha256": {f: host.sha256(f) for f in check.files}}
+    built = {cell.switch.name: [str(BUILD / file) for file in plan.driver_of(cell.switch).built] for cell in cells}
+    switches = {name: {"version": check.version,
+                       "sha256": {f: host.sha256(f) for f in (*built.get(name, ()), *check.files)}}
                 for name, check in checks.items()}
     return {"vswbench": commit, "sha256": ours, "switches": switches}
 

@@ -3,7 +3,7 @@
 
 from harness import programs, telemetry
 from harness.errors import CellFailed, Unsupported
-from harness.switches.base import PortCounters, Site, said_by
+from harness.switches.base import Await, PortCounters, Site, Step, said_by
 
 KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "pci")
 PORTS_MAX = 32              # RTE_MAX_ETHPORTS as Debian builds it
@@ -32,6 +32,11 @@ def device(site: Site, index: int) -> str:
 def devices(site: Site) -> list[str]:
     """Of all ports, in their order."""
     return [device(site, index) for index in range(len(site.topology.ports))]
+
+
+def served(site: Site) -> list[Step]:
+    """Waits until the sockets are there that the switch makes, if it does: peers try once."""
+    return [Await(socket) for socket in site.sockets if socket] if site.makes_sockets else []
 
 
 def numbers(site: Site) -> list[int]:

@@ -87,8 +87,13 @@ class OvsDpdk(Ovs):
                 *super().interface(site, index), *mtu]
 
     def cycles(self, site: Site, output: Output) -> Cycles | None:
-        return parse_cycles(output((f"{site.prefix}/bin/ovs-appctl", f"--timeout={COMMAND_TIMEOUT_S}",
-                                    f"--target={site.path('vswitchd.ctl')}", *PMD_STATS)))
+        return pmd_cycles(site, output)
+
+
+def pmd_cycles(site: Site, output: Output) -> Cycles:
+    """What the polling threads of a datapath in user space say of themselves."""
+    return parse_cycles(output((f"{site.prefix}/bin/ovs-appctl", f"--timeout={COMMAND_TIMEOUT_S}",
+                                f"--target={site.path('vswitchd.ctl')}", *PMD_STATS)))
 
 
 _THREAD = re.compile(r"^(pmd thread numa_id \d+ core_id \d+|main thread):\n((?:  .*\n?)*)", re.MULTILINE)

@@ -7,8 +7,10 @@ Over af_packet its main thread forwards, which is pinned to the switch's first C
 
 from collections.abc import Mapping
 
-from harness.switches.base import Site, cpu_mask
+from harness.cost import Cycles
+from harness.switches.base import Output, Site, cpu_mask
 from harness.switches.ovs import FORWARDING, LOOKUPS, Ovs, lookups
+from harness.switches.ovs_dpdk import pmd_cycles
 
 
 class OvsUserspace(Ovs):
@@ -27,3 +29,7 @@ class OvsUserspace(Ovs):
     def interface(self, site: Site, index: int) -> list[str]:
         kind = ["type=afxdp", f"options:n_rxq={site.queues}"] if site.port_kind == "af_xdp" else []
         return [*kind, *super().interface(site, index)]
+
+    def cycles(self, site: Site, output: Output) -> Cycles | None:
+        """Over af_packet the main thread forwards, whose part holds all else that it does."""
+        return pmd_cycles(site, output) if site.port_kind == "af_xdp" else None

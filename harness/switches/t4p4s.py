@@ -70,7 +70,8 @@ class T4p4s(Driver):
                 File(waits, LISTENS),
                 Spawn("t4p4s-controller", inside(site.namespace, controller)),
                 Command(inside(site.namespace, (PYTHON, waits, port))),
-                Spawn("t4p4s", inside(site.namespace, _switch(site)), env=(("RUNTIME_DIRECTORY", site.folder),))]
+                Spawn("t4p4s", inside(site.namespace, _switch(site)), env=(("RUNTIME_DIRECTORY", site.folder),)),
+                *dpdk.served(site)]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return [dpdk.counters_of(site, index, self.name) for index in range(len(site.topology.ports))]

@@ -35,6 +35,8 @@ class Testpmd(Driver):
         argv = [self._binary(site.prefix), "--lcores", cores, "--in-memory", "--single-file-segments",
                 *programs.bus(dpdk.devices(site)), "-m", str(self.hugepages_mib), "--file-prefix", site.file_prefix,
                 *programs.attached(dpdk.devices(site))]
+        # where it comes first it takes half as much again for its packet pool, if that is free, and its peers find too little
+        argv += ["--socket-limit", str(self.hugepages_mib)] if site.makes_sockets else []
         argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
                  "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
                  *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]
@@ -42,7 +44,8 @@ class Testpmd(Driver):
         numbers = dpdk.numbers(site)        # it pairs ports as they stand in the list
         argv += [f"--portlist={','.join(map(str, numbers))}"] if numbers != sorted(numbers) else []
         # its input stays open: it ends at end of input, and so with the harness
-        return [Spawn("testpmd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),))]
+        return [Spawn("testpmd", site.inside(argv), env=(("RUNTIME_DIRECTORY", site.folder),)),
+                *dpdk.served(site)]
 
     def counters(self, site: Site, output: Output) -> list[PortCounters]:
         return [dpdk.counters_of(site, index, self.name) for index in range(len(site.topology.ports))]

@@ -47,7 +47,7 @@ class Vpp(Driver):
             if not os.path.exists(_tool(prefix, tool)):
                 return Check("", build_it_yourself(self.name, _tool(prefix, tool)))
         # the binary tells its version only when it runs; its libraries are named after it
-        found = [path for where in ("lib", "lib/*", "lib64") for path in glob.glob(f"{prefix}/{where}/libvnet.so.*")]
+        found = [path for where in ("lib", "lib/*", "lib64") for path in glob.glob(f"{glob.escape(prefix)}/{where}/libvnet.so.*")]
         if len(found) != 1:
             return Check("", f"{len(found)} of libvnet.so.VERSION instead of one in the library folders of {prefix}: "
                              f"install one VPP there, and {_tool(prefix, 'vpp')} with it")

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness import host
+from harness.switches import SWITCHES
+from harness.switches.base import prefix_variable
 from harness.tests.support import DPDK_GREETING
 
 
@@ -20,6 +22,15 @@ def no_power_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row of results is on the disk before the next trial starts (record.py), for which tests would wait longer than
     for all else. What a killed process has written is there without that."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_switches_of_ones_own() -> Iterator[None]:
+    """Where whoever runs the tests has switches is for real ones only (support.INSTALLED): plans differ by it."""
+    with pytest.MonkeyPatch.context() as patched:
+        for driver in SWITCHES:
+            patched.delenv(prefix_variable(driver.name), raising=False)
+        yield
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from harness.isolation import WHOLE, Isolation
 from harness.peers import Image
 from harness.plan import Setup
 from harness.switches import SWITCHES
-from harness.switches.base import Site, Step
+from harness.switches.base import Site, Step, prefix_variable
 from harness.topology import CHAIN_MAX, GENERATOR, Topology, build
 from harness.trial import Direction, Request, Trial, make
 from harness.virtio import Virtio
@@ -33,6 +33,8 @@ SEED = int(os.environ.get("VSW_TEST_SEED") or str(time.time_ns() % 1_000_000_000
 IMAGE = Image("$BUILD", "$BUILD/guest/vmlinux", "$BUILD/guest/initramfs.cpio")
 FOLDER = "/run/vswbench-01234567/c1"
 CPUS = (0, 1, 2, 3)
+# Where real switches are: tests themselves do not see these variables (conftest.py).
+INSTALLED = {driver.name: os.environ.get(prefix_variable(driver.name), "/usr") for driver in SWITCHES}
 
 # A testbed with NICs.
 NICS = """

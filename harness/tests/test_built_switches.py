@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from harness import bed, cli, host, run, testbed
+from harness import bed, cli, expand, host, run, testbed
 from harness.cores import assign
 from harness.errors import CannotRun, CellFailed, Unsupported
 from harness.switches import SWITCHES, fastclick, find, vpp
@@ -34,8 +34,8 @@ from harness.switches.snabb import Snabb
 from harness.switches.t4p4s import T4p4s
 from harness.switches.vpp import Vpp
 from harness.tests.fake_switches import VPP
-from harness.tests.support import (FOLDER, VPP_STATS, cells_of_text, eventually, executable, processes_of, setup_of,
-                                   start_vswbench, vswbench, write)
+from harness.tests.support import (FOLDER, INSTALLED, VPP_STATS, cells_of_text, eventually, executable, processes_of,
+                                   setup_of, start_vswbench, vswbench, write)
 from harness.topology import Topology, build
 from harness.virtio import Virtio
 
@@ -79,6 +79,17 @@ def test_the_environment_says_where_a_switch_is_installed(monkeypatch: pytest.Mo
     assert [s.prefix for s in bed.load(testbed).switches if s.name == "fastclick"] == ["/opt/mine"]
 
 
+def test_another_setting_of_a_switch_is_where_the_environment_has_that_switch(monkeypatch: pytest.MonkeyPatch,
+                                                                              tmp_path: Path) -> None:
+    """Not in /usr: only a prefix that is typed goes first."""
+    assert bed.load(None).switches == ()        # whatever the environment of the tests has
+    monkeypatch.setenv("VSWBENCH_VPP_PREFIX", "/opt/vpp")
+    table = write(tmp_path / "t.toml", 'name = "t"\n[switch.mine]\ndriver = "vpp"\n')
+    typed = ["acl=vpp,forwarding=acl", "vpp=vpp,rules=7", "new=vpp@/opt/new", "mine", "io=testpmd", "testpmd=vpp"]
+    entries = expand.switch_entries(typed, bed.load(table))
+    assert [e.prefix for e in entries] == ["/opt/vpp", "/opt/vpp", "/opt/new", "/opt/vpp", "/usr", "/opt/vpp"]
+
+
 @every_built
 def test_what_is_not_there_is_named_with_both_ways_to_say_where_it_is(driver: Any, tmp_path: Path) -> None:
     missing = driver.check(str(tmp_path)).missing
@@ -120,6 +131,12 @@ def test_a_switch_tells_its_version(driver: Any, tmp_path: Path) -> None:
                                     f"echo '{SAYS[driver.name]}'\n")
     check = driver.check(str(tmp_path))
     assert (check.version, check.missing, check.files[0]) == (HEARD[driver.name], "", str(binary))
+
+
+def test_a_vpp_is_found_whatever_its_folder_is_called(tmp_path: Path) -> None:
+    prefix = tmp_path / "vpp [23.06] *?"
+    fake(Vpp(), prefix, "")
+    assert Vpp().check(str(prefix)).missing == ""
 
 
 @pytest.mark.parametrize("driver", [FastClick(), Snabb()], ids=lambda d: d.name)
@@ -481,7 +498,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def prefix_of(driver: Any) -> str:
     """Where it is installed; skips the test if it is not, or cannot run here."""
-    prefix = os.environ.get(prefix_variable(driver.name), "/usr")
+    prefix = INSTALLED[driver.name]
     if not PROGRAMS:
         pytest.skip(f"pktgen, meter and vnf are not built in {run.BUILD}")
     if missing := driver.check(prefix).missing:

@@ -246,3 +246,16 @@ def test_what_forwards_in_the_main_thread_has_the_cpu_of_the_switch(driver: Any,
     [daemon] = [s for s in driver.launch(site) if isinstance(s, Spawn) and s.name == "ovs-vswitchd"]
     cpu = int(daemon.argv[daemon.argv.index("taskset") + 2])
     assert (cpu in site.cores.switch) == pinned and daemon.argv[:2] == ("nsenter", f"--net=/run/netns/{site.namespace}")
+
+
+@pytest.mark.parametrize("kind, asked", [("af_xdp", True), ("af_packet", False)])
+def test_a_user_space_datapath_tells_its_cycles_where_polling_threads_forward(kind: str, asked: bool) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def output(argv: Any) -> str:
+        calls.append(tuple(argv))
+        return ("pmd thread numa_id 0 core_id 1:\n  packets received: 10\n  processing cycles: 700 (70.00%)\n"
+                "main thread:\n  packets received: 0\n")
+    found = OvsUserspace().cycles(site_of(build("p2p", 0, "one-way"), kind=kind), output)
+    assert (found is not None and (found.busy_count, found.packet_count)) == (asked and (700, 10))
+    assert [argv[-1] for argv in calls] == ["dpif-netdev/pmd-stats-show"] * asked

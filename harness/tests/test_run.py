@@ -24,6 +24,7 @@ from harness.cell import Cell
 from harness.errors import CannotRun, CellFailed
 from harness.run import Outcome
 from harness.sim import SimulatedTestbed, simulated_up
+from harness.switches.base import Check
 from harness.tests.support import (CPUS, NULL_CELL, QUICK, ROOT, cells_of, cells_of_text, eventually, is_running,
                                    processes_of, start_vswbench, vswbench, write)
 from harness.trial import Request, Trial
@@ -59,6 +60,28 @@ def trial_count(cell: Cell) -> int:
 def capacity_pps(row: dict[str, str]) -> float:
     """What the simulated switch forwards in a cell."""
     return CAPACITY_PPS / (1 + (int(row["frame_bytes"]) - 64) / 2048) / max(1, int(row["chain_length"]))
+
+
+# ---- what is kept of switches --------------------------------------------------------------------------------------
+
+def test_the_hash_of_a_switch_that_we_build_is_of_what_we_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not of the tool that loads it."""
+    monkeypatch.setattr(run, "BUILD", tmp_path)
+    write(tmp_path / "xdp_patch.bpf.o", "a program")
+    cells = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"\nport_kind = "af_packet"', switches=["xdp"])
+    known = run._versions({"xdp": Check("Linux", "", ("/bin/sh",))}, cells)["switches"]["xdp"]["sha256"]
+    assert next(iter(known.items())) == (str(tmp_path / "xdp_patch.bpf.o"), host.sha256(tmp_path / "xdp_patch.bpf.o"))
+
+
+def test_switches_that_a_run_does_not_measure_are_no_part_of_its_plan(runtime: Path, tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it can be resumed from another shell."""
+    cells = cells_of_text(tmp_path, NULL_CELL)
+    one, _ = measure(cells, tmp_path / "out")
+    monkeypatch.setenv("VSWBENCH_SNABB_PREFIX", "/opt/snabb")
+    other, _ = measure(cells, tmp_path / "out")
+    fingerprints = [json.loads((folder / "run.json").read_text())["fingerprint"] for folder in (one, other)]
+    assert fingerprints[0] == fingerprints[1]
 
 
 # ---- simulated: the quick suite ------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 """Drivers of switches: the contract that all of them keep, and the options that they have."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import pytest
 from harness import ports
 from harness.errors import Unsupported
 from harness.switches import SWITCHES, find
-from harness.switches.base import Await, Command, File, Namespace, Spawn, Step, cpu_mask, prefix_variable
+from harness.switches.base import Await, Command, File, Namespace, Site, Spawn, Step, cpu_mask, prefix_variable
+from harness.switches.macvtap import Macvtap
 from harness.switches.ovs_dpdk import OvsDpdk
 from harness.switches.testpmd import Testpmd
-from harness.tests.support import FOLDER, every_topology, site_of, steps_of
+from harness.tests.support import FOLDER, cells_of_text, every_topology, site_of, steps_of
 from harness.topology import build
+from harness.virtio import Virtio
 
 # every switch on every kind of port that it has
 every_driver = pytest.mark.parametrize("driver, kind", [(d, kind) for d in SWITCHES for kind in d.ports],
@@ -76,6 +78,14 @@ def test_whoever_cannot_do_a_topology_says_why(driver: Any, kind: str) -> None:
             driver.wire(site_of(topology, kind=kind))
         except Unsupported as why:
             assert len(str(why)) > 10 and "\n" not in str(why)
+
+
+def test_what_a_switch_cannot_do_may_show_in_its_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def devices(self: Macvtap, site: Site) -> list[Step]:
+        raise Unsupported("no such devices")
+    monkeypatch.setattr(Macvtap, "devices", devices)
+    [cell] = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"\nport_kind = "af_packet"', switches=["macvtap"])
+    assert cell.unsupported == "no such devices"
 
 
 def paths_in(steps: list[Step]) -> set[str]:
@@ -157,3 +167,16 @@ def test_cpu_masks_have_a_bit_for_every_cpu() -> None:
 @pytest.mark.parametrize("driver", [d for d in SWITCHES if d.name != "ovs-dpdk"], ids=lambda d: d.name)
 def test_what_cannot_tell_its_cycles_asks_nobody(driver: Any) -> None:
     assert driver.cycles(site_of(build("p2p", 0, "one-way")), lambda argv: pytest.fail("asked")) is None
+
+
+# FastClick tells by its control socket, and BESS by its answer, that a port is there; Snabb makes none.
+@pytest.mark.parametrize("name", ["ovs-dpdk", "testpmd", "vpp", "t4p4s"])
+def test_peers_wait_for_the_sockets_that_a_switch_makes(name: str) -> None:
+    """They try once."""
+    driver = find(name)
+    assert driver
+    site = replace(site_of(build("p2p", 0, "two-way")), virtio=Virtio(sockets="switch"))
+    steps = steps_of(driver, site)
+    started = max(i for i, step in enumerate(steps) if isinstance(step, Spawn))
+    waits = {step.path for step in steps[started:] if isinstance(step, Await)}
+    assert waits == set(site.sockets)
