@@ -153,7 +153,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         old = resume.prepare(go_on, before, say) if go_on else None
         record = Record(go_on or out / run_id, run_id, old.last_trial if old else None)
         stack.callback(record.close)
-        record.hashes = {name: next(iter(known["sha256"].values()), "")
+        record.hashes = {name: host.one_sha256(list(known["sha256"].values()))
                          for name, known in summary["versions"]["switches"].items()}
         interrupts = Interrupts()
         stack.callback(interrupts.restore)

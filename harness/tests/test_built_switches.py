@@ -152,6 +152,14 @@ def test_a_vpp_without_its_libraries_is_missing(libraries: list[str], why: str, 
     fake(Vpp(), tmp_path, "")
     if "2 of" not in why:
         for name in VPP.files:
+def test_a_vpp_is_known_by_all_its_libraries(tmp_path: Path) -> None:
+    fake(Vpp(), tmp_path, "")
+    graph = write(tmp_path / "lib/x86_64-linux-gnu/libvlib.so.23.06", "")
+    write(tmp_path / "lib/x86_64-linux-gnu/libvlib.so.23.02", "")
+    files = Vpp().check(str(tmp_path)).files
+    assert set(files) == {str(graph), *(str(tmp_path / name) for name in ("bin/vpp", *VPP.files))}
+
+
             (tmp_path / name).unlink()
     for name in libraries:
         write(tmp_path / name, "")
