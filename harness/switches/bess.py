@@ -37,6 +37,7 @@ class Bess(Driver):
     name = "bess"
     ports = ("vhost-user", "af_packet", "memif")
     hugepages_mib = MEMORY_MIB
+    tools = {"unshare": "util-linux", "mount": "mount", "umount": "mount"}
     options = {"burst": Field(int, BURST_MAX, low=1, high=BURST_MAX)}      # packets that a PortInc takes at a time
 
     def check(self, prefix: str) -> Check:
