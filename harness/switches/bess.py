@@ -53,7 +53,7 @@ class Bess(Driver):
         return Check(version[1], "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
-        dpdk.refuse_too_many(site)
+        dpdk.refuse_too_many(site, "BESS's DPDK")
         start = site.path("start.sh")
         argv = ("unshare", "--mount", "--", "sh", start, "taskset", "-c", str(site.cores.control), _binary(site.prefix),
                 "-f", "-logtostderr", "-no_crashlog", "-m", str(MEMORY_MIB), "-buffers", str(BUFFERS), "-iova", "va",

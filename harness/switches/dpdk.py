@@ -6,15 +6,14 @@ from harness.errors import CellFailed, Unsupported
 from harness.switches.base import Await, PortCounters, Site, Step, said_by
 
 KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "pci")
-PORTS_MAX = 32              # RTE_MAX_ETHPORTS as Debian builds it
+PORTS_MAX = 32              # RTE_MAX_ETHPORTS as Debian builds it, and as 19.11 had it by default, which is in BESS
 HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
 
 
-def refuse_too_many(site: Site) -> None:
+def refuse_too_many(site: Site, which: str = "DPDK as Debian builds it") -> None:
     """Raises Unsupported where the topology has more ports than DPDK."""
     if len(site.topology.ports) > PORTS_MAX:
-        raise Unsupported(f"{len(site.topology.ports)} ports: DPDK as Debian builds it has at most {PORTS_MAX} "
-                          "(RTE_MAX_ETHPORTS)")
+        raise Unsupported(f"{len(site.topology.ports)} ports: {which} has at most {PORTS_MAX} (RTE_MAX_ETHPORTS)")
 
 
 def device(site: Site, index: int) -> str:
