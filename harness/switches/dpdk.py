@@ -61,7 +61,7 @@ def counters_of(site: Site, index: int, who: str) -> PortCounters:
     number = numbers(site)[index]
     stats = telemetry.query(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"), f"/ethdev/stats,{number}")
     try:
-        # what a full peer did not take is in none of the port's counters
+        # what a full peer did not take is in none of a vhost port's counters (22.11), /ethdev/xstats neither
         return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"], None)
     except (KeyError, TypeError):
         raise CellFailed(f"{who} gave something else than the counters of port {index}: {stats!r:.80}") from None
