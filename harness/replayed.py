@@ -100,11 +100,11 @@ def as_then(about: Mapping[str, Any], cells: Iterable[Cell]) -> dict[str, dict[s
 
 
 def comparable(cell: Cell) -> dict[str, Any]:
-    """All of a cell, as it is fingerprinted: with what a replayed file or an image is, and not where it lies."""
+    """All of a cell, as it is fingerprinted: with what a replayed file is, and not where it lies; without its image, which
+    run.json has among the versions."""
     fields = asdict(cell)
     if fields["traffic"] and (replay := fields["traffic"]["replay"]):
         replay["file"] = _sha256(replay["file"])
         del replay["name"]
-    if image := cell.machine.image:
-        fields["machine"]["image"] = _sha256(image) or image
+    del fields["machine"]["image"], fields["machine"]["image_format"]
     return fields

@@ -69,7 +69,8 @@ def test_the_hash_of_a_switch_that_we_build_is_of_what_we_build(tmp_path: Path, 
     monkeypatch.setattr(run, "BUILD", tmp_path)
     write(tmp_path / "xdp_patch.bpf.o", "a program")
     cells = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"\nport_kind = "af_packet"', switches=["xdp"])
-    known = run._versions({"xdp": Check("Linux", "", ("/bin/sh",))}, cells)["switches"]["xdp"]["sha256"]
+    versions = run._versions({"xdp": Check("Linux", "", ("/bin/sh",))}, cells, bed.load(None))
+    known = versions["switches"]["xdp"]["sha256"]
     assert next(iter(known.items())) == (str(tmp_path / "xdp_patch.bpf.o"), host.sha256(tmp_path / "xdp_patch.bpf.o"))
 
 
