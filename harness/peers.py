@@ -20,7 +20,8 @@ from harness.topology import GENERATOR
 
 PAGE_MIB = 2            # hugepages of 2 MiB
 GUEST_HUGEPAGES_MIB = 128
-GUEST_SYSTEM_MIB = 128      # the least that is left for its kernel and our image
+GUEST_LEAST_MIB = 256       # of a VM with these: the rest is for its kernel and our image,
+GUEST_MORE_RATIO = 8        # which need more beside more hugepages: 104 MiB were enough for 128, 152 too little for 1024
 OWN_IMAGE_MIB = 1024    # for a whole system, unless the scenario says otherwise
 SSH_PORTS = range(20000, 32000)     # below those that Linux gives out by itself
 
@@ -159,10 +160,15 @@ def _more_mib(cell: Cell) -> int:
     return programs.process_mib(cell.frame_max_bytes, cell.virtio.queues) - programs.PROCESS_MIB
 
 
+def _least_mib(cell: Cell) -> int:
+    """A guest with less stops in its boot ("System is deadlocked on memory"): its hugepages leave its kernel nothing."""
+    more_mib = _more_mib(cell)
+    return GUEST_LEAST_MIB + more_mib + more_mib // GUEST_MORE_RATIO
+
+
 def too_little_memory(cell: Cell) -> str:
-    """Why the memory that the scenario gives VMs is too little; empty if it is not, or it gives none. A guest whose
-    hugepages leave nothing for its kernel stops in its boot ("System is deadlocked on memory")."""
-    least_mib = GUEST_SYSTEM_MIB + GUEST_HUGEPAGES_MIB + _more_mib(cell)
+    """Why the memory that the scenario gives VMs is too little; empty if it is not, or it gives none."""
+    least_mib = _least_mib(cell)
     if not 0 < cell.machine.memory_mib < least_mib:
         return ""
     return (f"key 'memory_mib' is {cell.machine.memory_mib}: with {cell.virtio.queues} queue pairs and frames of "
@@ -174,7 +180,7 @@ def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: 
     cores, kind, ring_size = cell.cores, cell.virtio, ring_size_of(cell, bed)
     more_mib = _more_mib(cell)
     usual_mib = max(bed.guest_memory_mib, OWN_IMAGE_MIB) if cell.machine.image else bed.guest_memory_mib
-    memory_mib = cell.machine.memory_mib or usual_mib + more_mib
+    memory_mib = cell.machine.memory_mib or max(usual_mib + more_mib, _least_mib(cell))
     vm = qemu.Vm(
         name=guest.name, binary=bed.qemu_binary, accel=accel, memory_mib=memory_mib,
         hugepages=(GUEST_HUGEPAGES_MIB + more_mib) // PAGE_MIB, kernel=image.kernel, initramfs=image.initramfs,
