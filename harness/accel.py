@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """KVM or TCG? /dev/kvm may open, and even make a VM, while a guest kernel hangs under it. So KVM is believed only after
-our guest has booted under it; the verdict is kept, per kernel and QEMU, in the build folder.
+our guest has booted under it; the verdict is kept, per kernel and QEMU, in the build folder, with what was said last
+where no guest booted.
 """
 
 import json
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from harness import host, qemu
 from harness.bed import Bed
@@ -49,12 +51,20 @@ def _works(bed: Bed, image: Image, folder: Path, logs: Path, say: Callable[[str]
     verdicts = verdicts if isinstance(verdicts, dict) else {}
     if key not in verdicts:
         say("trying whether a guest boots under KVM (at most 15 s, once)")
-        verdicts[key] = _boots(bed, image, folder, logs)
+        why = _fails(bed, image, folder, logs)
+        verdicts[key] = {"works": not why, "why": why}
         cache.write_text(json.dumps(verdicts, indent=1) + "\n")
-    return verdicts[key], f"no guest boots under {KVM} here (verdict kept in {cache})"
+    works, why = _verdict(verdicts[key])
+    return works, f"no guest boots under {KVM} here{f': {why}' if why else ''} (verdict kept in {cache})"
 
 
-def _boots(bed: Bed, image: Image, folder: Path, logs: Path) -> bool:
+def _verdict(kept: Any) -> tuple[bool, str]:
+    """Also of a file that keeps no reason."""
+    return (kept.get("works") is True, str(kept.get("why", ""))) if isinstance(kept, dict) else (kept is True, "")
+
+
+def _fails(bed: Bed, image: Image, folder: Path, logs: Path) -> str:
+    """Why no guest boots, in a line; empty if one does."""
     cpus = tuple(host.cpus())
     vm = qemu.Vm("kvm-try", bed.qemu_binary, "kvm", bed.guest_memory_mib, 0, image.kernel, image.initramfs,
                  str(logs.resolve() / "kvm-try.console"), str(folder / "kvm.control"), str(folder / "kvm.qmp"), (),
@@ -68,6 +78,6 @@ def _boots(bed: Bed, image: Image, folder: Path, logs: Path) -> bool:
             stack.callback(end.cancel)
             end.start()
             tried.boot(vm)
-        except CellFailed:
-            return False
-    return True
+        except CellFailed as why:
+            return str(why)
+    return ""

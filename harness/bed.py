@@ -26,7 +26,7 @@ PCI = {"generator": Field(str, (), many=True), "switch": Field(str, (), many=Tru
 QEMU = {
     "binary": Field(str, "qemu-system-x86_64"),
     "accel": Field(str, "auto", choices=("auto", "kvm", "tcg")),
-    "memory_mib": Field(int, 384, low=256, high=65536),     # half is hugepages, the rest kernel and image
+    "memory_mib": Field(int, 384, low=256, high=65536),     # a third is hugepages, the rest kernel and image
 }
 SWITCH = {"driver": Field(str, required=True), "prefix": Field(str, ""), "options": Field(dict, {})}
 
@@ -69,6 +69,9 @@ def load(path: Path | None) -> Bed:
     cores = check_table(f"{where}: [cores]", table.get("cores", {}), CORES)
     ports = check_table(f"{where}: [ports]", table.get("ports", {}), PORTS)
     qemu = check_table(f"{where}: [qemu]", table.get("qemu", {}), QEMU)
+    if qemu["memory_mib"] % 2:
+        raise BadInput(f"{where}: [qemu]: key 'memory_mib' is {qemu['memory_mib']}: it must be even, since VMs have "
+                       "pages of 2 MiB")
     entries = table.get("switch", {})
     if not isinstance(entries, Mapping):
         raise BadInput(f"{where}: [switch.NAME] must be tables")

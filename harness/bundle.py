@@ -111,7 +111,7 @@ def _plain(name: str) -> str:
 def _recordings(run: results.Results) -> tuple[dict[str, Path], list[str]]:
     """Replayed files that are to be packed, by their places in the results folder; and what is to be said of others."""
     there, take, lines = replayed.found(run.folder, run.about), {}, []
-    for name, (digest, _) in replayed.known(run.about).items():
+    for name, (digest, _) in replayed.known(run.about, replayed.FOLDER).items():
         shown = ascii(name)
         if name not in there:
             lines.append(f"the replayed file {shown} is gone, or another one than it was: not packed; whoever measures "
@@ -121,6 +121,8 @@ def _recordings(run: results.Results) -> tuple[dict[str, Path], list[str]]:
                          f"not packed; give it along, as data/{replayed.kept_as(digest)}")
         else:
             take[replayed.kept_as(digest)] = there[name]
+    lines += [f"the image {ascii(name)} is not packed; whoever measures again needs it at {ascii(path)} (sha256 "
+              f"{digest})" for name, (digest, path) in replayed.known(run.about, replayed.IMAGES).items()]
     return take, lines
 
 

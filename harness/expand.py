@@ -12,6 +12,7 @@ from harness.cell import Cell
 from harness.cores import assign
 from harness.errors import BadInput, Unsupported
 from harness.machine import Machine
+from harness.peers import too_little_memory
 from harness.plan import driver_of, site_of
 from harness.scenario import AUTO, NAME_MAX, Scenario
 from harness.switches import EVERY, SWITCHES, find, options
@@ -75,6 +76,8 @@ def expand(scenarios: Iterable[Scenario], bed: Bed, cpus: Sequence[int], switche
         except BadInput as why:
             raise why if switches else BadInput(f"{scenario.source}: [matrix]: key 'switch': {why}") from None
         for cell in _points(scenario, bed, cpus):
+            if why := too_little_memory(cell):
+                raise BadInput(f"{scenario.source}: [guest]: {why}: raise it, or take it out")
             if cell.port_kind == AUTO:
                 kind = _common_kind(cell, entries)
                 own = cell.virtio if kind == "vhost-user" else cell.virtio.of_a_ring_port

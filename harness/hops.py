@@ -37,6 +37,11 @@ class Hop:
         """Frames that the hop before sent and this one did not get: lost in the switch, or at this door."""
         return None if self.offered_count is None else self.offered_count - self.rx_count
 
+    @property
+    def gone_count(self) -> int:
+        """Frames that were lost before this hop or at it, as far as somebody counted them."""
+        return (self.lost_before_count or 0) + (self.tx_full_count or 0) + sum(self.dropped.values())
+
 
 Stats = Mapping[str, Any]
 

@@ -18,6 +18,8 @@ from harness.schema import Field, check_keys, check_table
 
 ARGUMENT_MAX_BYTES = 48 << 10   # a line of 64 KiB takes it into a VM (vnf/guest/init.c)
 FILE_MAX_BYTES = 1 << 20
+NEXT_HOPS_MAX = 126     # different ones, of nf_l3fwd.c
+BACKENDS_MAX = 128      # of nf_loadbalance.c
 # Why an nf drops, as vnf/nf.c names it; each is a column of nfs.csv.
 DROPS = ("malformed", "not_ip", "ttl", "no_route", "denied", "no_mapping", "table_full", "rate", "queue_full")
 MAC = re.compile("([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
@@ -126,7 +128,11 @@ def _l2fwd(where: str, v: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _l3fwd(where: str, v: Mapping[str, Any], folder: Path) -> list[str]:
-    return [f"route {line}" for line in _lines(where, "routes", v, folder, _route)]
+    routes = _lines(where, "routes", v, folder, _route)
+    hops = {line.split()[1].lower() for line in routes} - {"discard"}
+    if len(hops) > NEXT_HOPS_MAX:
+        raise BadInput(f"{where}: its routes have {len(hops)} different next hops: at most {NEXT_HOPS_MAX} can be had")
+    return [f"route {line}" for line in routes]
 
 
 def _firewall(where: str, v: Mapping[str, Any], folder: Path) -> list[str]:
@@ -148,11 +154,14 @@ def _qos(where: str, v: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _loadbalance(where: str, v: Mapping[str, Any], folder: Path) -> list[str]:
-    return [f"backend {line}" for line in _lines(where, "backends", v, folder, _backend)]
+    backends = _lines(where, "backends", v, folder, _backend)
+    if len(backends) > BACKENDS_MAX:
+        raise BadInput(f"{where}: key 'backends' has {len(backends)}: at most {BACKENDS_MAX} can be had")
+    return [f"backend {line}" for line in backends]
 
 
 def _delay(where: str, v: Mapping[str, Any], folder: Path) -> list[str]:
-    return [f"{v.get('time_us', 10):g}us" + (f",{v['packets']}" if "packets" in v else "")]
+    return [f"{v.get('time_us', 10):.15g}us" + (f",{v['packets']}" if "packets" in v else "")]
 
 
 FLOWS_DEFAULT = 65536

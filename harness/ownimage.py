@@ -31,6 +31,7 @@ class OwnImage:
     """`seed`: a folder that QEMU shows as a FAT disk with the label that cloud-init looks for."""
 
     path: str
+    format: str         # "qcow2" or "raw"
     seed: str
     ssh_port: int       # of the host's loopback interface
     mac: str            # of the NIC that ssh comes through
@@ -50,9 +51,8 @@ class OwnImage:
     def argv(self) -> list[str]:
         """Its part of QEMU's command line."""
         image, seed = (path.replace(",", ",,") for path in (self.path, self.seed))
-        kind = "qcow2" if self.path.endswith(".qcow2") else "raw"
         # devices in this order: the image is the guest's first disk, and the one that boots
-        return ["-drive", f"file={image},if=none,id=disk,format={kind},snapshot=on",
+        return ["-drive", f"file={image},if=none,id=disk,format={self.format},snapshot=on",
                 "-device", "virtio-blk-pci,drive=disk,bootindex=1",
                 "-blockdev", f"driver=vvfat,node-name=seed,dir={seed},label=cidata,read-only=on",
                 "-device", "virtio-blk-pci,drive=seed",

@@ -20,6 +20,8 @@ from harness.topology import GENERATOR
 
 PAGE_MIB = 2            # hugepages of 2 MiB
 GUEST_HUGEPAGES_MIB = 128
+GUEST_LEAST_MIB = 256       # of a VM with these: the rest is for its kernel and our image,
+GUEST_MORE_RATIO = 8        # which need more beside more hugepages: 104 MiB were enough for 128, 152 too little for 1024
 OWN_IMAGE_MIB = 1024    # for a whole system, unless the scenario says otherwise
 SSH_PORTS = range(20000, 32000)     # below those that Linux gives out by itself
 
@@ -153,13 +155,32 @@ def _nics(cell: Cell, folder: str, guest: str, vhost_net: bool) -> tuple[Nic, ..
     return tuple(VhostUser(socket, mac) for socket, mac in _ends(cell, folder, guest))
 
 
+def _more_mib(cell: Cell) -> int:
+    """Larger frames take larger buffers and further queues take more, of which a VM gets as much more memory."""
+    return programs.process_mib(cell.frame_max_bytes, cell.virtio.queues) - programs.PROCESS_MIB
+
+
+def _least_mib(cell: Cell) -> int:
+    """A guest with less stops in its boot ("System is deadlocked on memory"): its hugepages leave its kernel nothing."""
+    more_mib = _more_mib(cell)
+    return GUEST_LEAST_MIB + more_mib + more_mib // GUEST_MORE_RATIO
+
+
+def too_little_memory(cell: Cell) -> str:
+    """Why the memory that the scenario gives VMs is too little; empty if it is not, or it gives none."""
+    least_mib = _least_mib(cell)
+    if not 0 < cell.machine.memory_mib < least_mib:
+        return ""
+    return (f"key 'memory_mib' is {cell.machine.memory_mib}: with {cell.virtio.queues} queue pairs and frames of "
+            f"{cell.frame_max_bytes} bytes a VM takes at least {least_mib}")
+
+
 def _vm_peer(cell: Cell, bed: Bed, image: Image, folder: str, logs: str, guest: topology.Guest, accel: str,
              nics: tuple[Nic, ...]) -> Peer:
     cores, kind, ring_size = cell.cores, cell.virtio, ring_size_of(cell, bed)
-    # larger frames take larger buffers and further queues take more, of which the guest gets as much more memory
-    more_mib = programs.process_mib(cell.frame_max_bytes, kind.queues) - programs.PROCESS_MIB
+    more_mib = _more_mib(cell)
     usual_mib = max(bed.guest_memory_mib, OWN_IMAGE_MIB) if cell.machine.image else bed.guest_memory_mib
-    memory_mib = cell.machine.memory_mib or usual_mib + more_mib
+    memory_mib = cell.machine.memory_mib or max(usual_mib + more_mib, _least_mib(cell))
     vm = qemu.Vm(
         name=guest.name, binary=bed.qemu_binary, accel=accel, memory_mib=memory_mib,
         hugepages=(GUEST_HUGEPAGES_MIB + more_mib) // PAGE_MIB, kernel=image.kernel, initramfs=image.initramfs,
@@ -187,7 +208,7 @@ def _own_image(cell: Cell, image: Image, folder: str, guest: str) -> OwnImage | 
         return None
     number = int(guest.removeprefix("guest"))
     port = SSH_PORTS[0] + (int(fingerprint([folder]), 16) + number) % len(SSH_PORTS)
-    return OwnImage(cell.machine.image, str(PurePosixPath(folder) / f"{guest}.seed"), port,
+    return OwnImage(cell.machine.image, cell.machine.image_format, str(PurePosixPath(folder) / f"{guest}.seed"), port,
                     f"02:76:73:6d:{number:02x}:00", image.programs)
 
 

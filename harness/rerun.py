@@ -57,7 +57,7 @@ def do(given: argparse.Namespace,
         out.mkdir(parents=True, exist_ok=True)
         request = {**asked.of_run(about).as_json(), "blocks": wanted.blocks, "switches": list(wanted.switches)}
         folder, outcomes = run.run(Path(about["name"]).name, cells, the_bed, out, say, about["sources"],
-                                   request=request)
+                                   request=request, beside=replayed.as_then(about, cells))
     say(f"results: {folder}")
     if len(outcomes) < len(cells) or any(o.ends_run for o in outcomes):
         return 130

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -127,10 +127,11 @@ def _missing_tools(cells: Sequence[Cell]) -> list[str]:
 
 def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Callable[[str], None],
         sources: Mapping[str, Any], up: Any = real_up, request: Mapping[str, Any] | None = None,
-        go_on: Path | None = None) -> tuple[Path, list[Outcome]]:
+        go_on: Path | None = None, beside: Mapping[str, Any] | None = None) -> tuple[Path, list[Outcome]]:
     """Measure all cells; gives the results folder and what became of each. CannotRun before anything is started.
 
-    `request`: what the person asked for, as run.json keeps it; `go_on`: the results folder of a run to go on with."""
+    `request`: what the person asked for, as run.json keeps it; `go_on`: the results folder of a run to go on with;
+    `beside`: what run.json says of files beside scenarios, where these are copies (replayed.as_then())."""
     simulated = up is not real_up
     watch = blocks.anchor_for(cells, the_bed, the_bed.cpus or host.cpus())
     every = [*([watch] if watch else []), *cells]
@@ -143,7 +144,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                "command": sys.argv, "sources": sources, "machine": host.facts(),
                "versions": _versions(checks, cells, the_bed),
                "request": {**(request or {}), "blocks_of": {c.id: c.repeat.blocks for c in cells}},
-               "cells": [c.id for c in cells], "replayed": replayed.of_cells(cells),
+               "cells": [c.id for c in cells],
+               **(beside or {"replayed": replayed.of_cells(cells), "images": replayed.images_of(cells)}),
                "testbed": the_bed, "state": "running",
                "fingerprint": fingerprint([[replayed.comparable(c) for c in every],
                                            asdict(replace(the_bed, source="", switches=()))])}
@@ -182,8 +184,8 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
                     "calibration": {"file": calibration.FILE, "date": found.date} if found else {"none": why}}
         if go_on:
             again = {"utc": started.isoformat(), "vswbench": summary["versions"]["vswbench"], "command": sys.argv}
-            kept = ("run_id", "started_utc", "command", "request", "versions", "machine")
-            summary |= {key: before[key] for key in kept}
+            kept = ("run_id", "started_utc", "command", "request", "versions", "machine", "replayed", "images")
+            summary |= {key: before[key] for key in kept if key in before}
             summary["resumed"] = [*before.get("resumed", []), again]
         record.write_json("run.json", summary)
         outcomes: list[Outcome] = []
@@ -235,8 +237,8 @@ def _versions(checks: Mapping[str, Check], cells: Sequence[Cell], the_bed: bed.B
         where = image()
         ours |= {"qemu": host.sha256(shutil.which(the_bed.qemu_binary) or the_bed.qemu_binary),
                  "guest kernel": host.sha256(where.kernel), "guest initramfs": host.sha256(where.initramfs)}
-    images = {Path(cell.machine.image) for cell in cells if cell.machine.image}
-    ours |= {f"image {path.name}": host.sha256(path) for path in sorted(images)}
+    images = _short({cell.machine.image for cell in cells} - {""})
+    ours |= {f"image {name}": host.sha256(path) for name, path in images.items()}
     built = {cell.switch.name: [str(BUILD / file) for file in plan.driver_of(cell.switch).built] for cell in cells}
     switches = {name: {"version": check.version,
                        "sha256": {f: host.sha256(f) for f in (*built.get(name, ()), *check.files)}}
@@ -251,6 +253,12 @@ def _commit() -> str:
                               text=True, check=False).stdout.strip()
     except OSError:
         return ""
+
+
+def _short(paths: Collection[str]) -> dict[str, str]:
+    """By their paths from the folder that holds them all, which tell them apart and stay as they are in a copy."""
+    top = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths]) if paths else ""
+    return {os.path.relpath(path, top): path for path in sorted(paths)}
 
 
 def _calibration(record: Record, the_bed: bed.Bed, say: Callable[[str], None]) -> tuple[Calibration | None, str]:

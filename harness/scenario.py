@@ -161,6 +161,8 @@ def _scenario(where: str, table: Mapping[str, Any], folder: Path) -> Scenario:
                        f"not {name!r}")
     matrix = check_table(f"{where}: [matrix]", table.get("matrix", {}), MATRIX)
     search = _search(where, table)
+    if table.get("guest") and ("qemu" not in matrix["guest"] or set(matrix["topology"]) == {"p2p"}):
+        raise BadInput(f"{where}: [guest]: no cell has a VM: take the table out, or set [matrix] guest = \"qemu\"")
     _check_matrix(where, matrix, table["matrix"])
     sent = _traffic(where, table, matrix, folder)
     _check_search(where, table, search, sent)

@@ -11,6 +11,7 @@ from harness import programs
 from harness.bench import lab
 from harness.bench.lab import Lab
 from harness.proc import Process
+from harness.topology import REFLECTOR
 
 MIB = programs.PROCESS_MIB + lab.TESTPMD_MIB
 FLOWS = 1000
@@ -33,10 +34,11 @@ def _wires(the_lab: Lab) -> tuple[list[str], list[str]]:
     return servers, [programs.vhost(i, socket) for i, socket in enumerate(sockets)]
 
 
-def _measured(pktgen: lab.Ours, process: Process) -> Mapping[str, Any]:
+def _measured(pktgen: lab.Ours, process: Process, rx: int = 1) -> Mapping[str, Any]:
+    """Into port 0 and, unless it is reflected, out of port 1."""
     pktgen.wait_ready()
     pktgen.wait_links([process])
-    return pktgen.warmed(lab.streams([(0, 1)], flows=FLOWS))
+    return pktgen.warmed(lab.streams([(0, rx)], flows=FLOWS))
 
 
 def vnf(the_lab: Lab, nf: str) -> Seen:
@@ -45,7 +47,7 @@ def vnf(the_lab: Lab, nf: str) -> Seen:
     with lab.ours(the_lab, "pktgen", servers, wait=False) as pktgen, \
             lab.ours(the_lab, "vnf", clients, ["--nf", nf], cpu=the_lab.other_cpu, wait=False) as forwarder:
         forwarder.wait_ready()
-        reply = _measured(pktgen, forwarder.process)
+        reply = _measured(pktgen, forwarder.process, 0 if nf == REFLECTOR else 1)
         stats = forwarder.channel.request("stats", lab.ANSWER_S)
     packets = max(1, stats["rx_count"])
     return Seen(lab.rx_pps(reply), stats["busy_cycles"] / packets, stats["nf_cycles"] / packets)

@@ -46,13 +46,29 @@ def test_a_qemu_that_hangs_costs_the_boot_time_out_once(decide: Any, tmp_path: P
     assert processes_of(tmp_path) == []
     again, said = decide(HANGS)
     assert again == "tcg" and len(said) == 1        # it is not tried again
-    assert list(json.loads((tmp_path / "kvm-verdict.json").read_text()).values()) == [False]
+    [kept] = json.loads((tmp_path / "kvm-verdict.json").read_text()).values()
+    assert kept["works"] is False and "kvm-try" in kept["why"] and kept["why"] in said[0] and "\n" not in said[0]
     with pytest.raises(CannotRun, match="KVM was asked for"):
         decide(HANGS, "kvm")
 
 
 def test_a_guest_that_boots_is_believed(decide: Any) -> None:
     assert decide(BOOTS)[0] == "kvm"
+
+
+def test_what_qemu_said_last_is_kept_and_said(decide: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        _, said = decide("#!/bin/sh\necho 'KVM: this CPU has no idea' >&2\nexit 1\n")
+        assert "this CPU has no idea" in said[-1]
+
+
+@pytest.mark.parametrize("kept, how", [(True, "kvm"), (False, "tcg"), ("yes", "tcg"), ({}, "tcg")])
+def test_a_verdict_without_a_reason_is_read_too(kept: Any, how: str, decide: Any, tmp_path: Path) -> None:
+    decide(BOOTS)
+    file = tmp_path / "kvm-verdict.json"
+    [key] = json.loads(file.read_text())
+    file.write_text(json.dumps({key: kept}))
+    assert decide(BOOTS)[0] == how
 
 
 def test_another_qemu_is_tried_anew(decide: Any) -> None:

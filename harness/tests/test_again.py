@@ -204,6 +204,41 @@ def test_another_file_under_the_same_name_is_neither_packed_nor_replayed(tmp_pat
     assert "not packed; give it along" in capsys.readouterr().err
 
 
+IMAGE = SCENARIO.replace('"p2p"', '"p2v"\nguest = "qemu"').replace("blocks = 8", "blocks = 1") + (
+    '[guest]\nimage = "../images/own.img"\n')
+
+
+def test_an_image_beside_the_scenario_is_found_from_a_copy_of_it_and_must_be_the_same(
+        tmp_path: Path, simulated: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
+    image = write(tmp_path / "images" / "own.img", "a system")
+    file = write(tmp_path / "scenarios" / "i.toml", IMAGE)
+    assert cli.main(["run", str(file), "--out", str(tmp_path / "out")]) == 0
+    [first] = (tmp_path / "out").iterdir()
+    write(file, IMAGE.replace("p2v", "nonsense"))       # so that it is measured from a copy, and that one from its own
+    assert cli.main(["rerun", str(first), "--out", str(tmp_path / "again")]) == 4
+    [second] = (tmp_path / "again").iterdir()
+    assert cli.main(["rerun", str(second), "--out", str(tmp_path / "third")]) == 4
+    assert "build or version of image" not in capsys.readouterr().out
+    [third] = (tmp_path / "third").iterdir()
+    one, *others = (json.loads((folder / "run.json").read_text()) for folder in (first, second, third))
+    for other in others:
+        for key in ("images", "fingerprint", "cells"):
+            assert one[key] == other[key], key
+        assert any(f"{image}," in line or "own.img," in line for lines in other["plan"].values() for line in lines)
+    assert [Path(said["path"]) for said in one["images"].values()] == [image.resolve()]
+    assert cli.main(["bundle", str(first), "--out", str(tmp_path / "b.tar.gz")]) == 0
+    assert "own.img' is not packed" in capsys.readouterr().err
+    write(image, "another system")
+    assert cli.main(["rerun", str(first), "--out", str(tmp_path / "new")]) == 2
+    assert "own.img is not there any more as the image that was booted" in capsys.readouterr().err
+
+
+def test_images_of_one_file_name_in_two_folders_are_told_apart() -> None:
+    assert run._short(["/i/a/debian.qcow2", "/i/b/debian.qcow2", "/i/c.img"]) == {
+        "a/debian.qcow2": "/i/a/debian.qcow2", "b/debian.qcow2": "/i/b/debian.qcow2", "c.img": "/i/c.img"}
+    assert run._short(["x/debian.qcow2"]) == {"debian.qcow2": "x/debian.qcow2"} and run._short([]) == {}
+
+
 def test_a_hostile_bundle_stays_in_its_folder(tmp_path: Path, simulated: dict[str, float],
                                               capsys: pytest.CaptureFixture[str]) -> None:
     """Names in run.json that lead out of the folder, links, a recording that is a file of this machine."""

@@ -10,6 +10,7 @@ import shutil
 import statistics
 import subprocess
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +18,13 @@ from typing import Any
 import pytest
 
 from harness import figures, host
-from harness.bench import FIGURES, GUEST_FIGURES, command, flows, foreign, known_delay, lab, one_core, pacing, rows, runner
+from harness.bench import (FIGURES, GUEST_FIGURES, command, flows, foreign, guest_chains, known_delay, lab, one_core,
+                           pacing, rows, runner)
 from harness.bench.rows import Row, absent, at_least, at_most, below, failed, ratio, row
 from harness.errors import BadInput, CannotRun, CellFailed, Unsupported
 from harness.figures import flows as flows_figure
-from harness.tests.support import ROOT, seeded, write
+from harness.hops import Hop
+from harness.tests.support import ROOT, direction, made, seeded, write
 
 SAMPLE = ROOT / "plots" / "sample" / "bench-core.csv"
 
@@ -387,6 +390,47 @@ def test_rounds_that_were_disturbed_are_warned_of(machine, monkeypatch, capsys):
 def test_every_figure_of_the_issue_is_there_once():
     assert [f.NUMBER for f in FIGURES] == [1, 2, 3, 4, 5, 6]
     assert [f.NUMBER for f in GUEST_FIGURES] == [1, 2, 3, 4, 5]
+
+
+# ---- long chains ---------------------------------------------------------------------------------------------------
+
+def chain(*hops: Hop, received: int, broken: str = "", dead: str = "") -> Any:
+    """A testbed of two guests that measures this trial, or fails; guest `dead` does not answer."""
+    def measure(request: Any) -> Any:
+        if broken:
+            raise CellFailed(broken)
+        return replace(made([direction(100, received)]), hops=hops)
+
+    def peer(name: str) -> Any:
+        def request(cmd: str, timeout_s: float) -> None:
+            if name == dead:
+                raise CellFailed(f"{name}: no answer")
+        return SimpleNamespace(process=SimpleNamespace(check_alive=lambda: None),
+                               channel=SimpleNamespace(request=request))
+
+    names = ["guest1", "guest2"]
+    guests = [SimpleNamespace(name=name) for name in names]
+    return SimpleNamespace(measure=measure, peers={name: peer(name) for name in ("generator", *names)},
+                           cell=SimpleNamespace(topology=SimpleNamespace(guests=guests)))
+
+
+GUEST1 = Hop("guest1", "io", 0, 0, 100, 90, 85, 3, 7, {"denied": 2})
+GUEST2 = Hop("guest2", "io", 0, 0, 85, 85, 80, 5)
+
+
+@pytest.mark.parametrize("bed_up, verdicts", (
+    (chain(GUEST1, GUEST2, Hop("generator", "", 0, 1, 80, 73), received=73), ["met"] * 3),
+    (chain(GUEST1, replace(GUEST2, tx_full_count=4), Hop("generator", "", 0, 1, 80, 73), received=73),
+     ["met", "missed", "met"]),
+    (chain(GUEST1, GUEST2, Hop("generator", "", 0, 1, 80, 73), received=72), ["met", "missed", "met"]),
+    (chain(received=99), ["met", "missed", "met"]),
+    (chain(received=100, dead="guest2"), ["met", "met", "missed"]),
+    (chain(received=100, broken="guest1 was killed", dead="guest1"), ["failed", "missed"]),
+), ids=["all told", "one without a reason", "another meter", "no hops", "a silent guest", "a dead one"])
+def test_a_long_chain_must_account_for_every_lost_frame_and_keep_its_guests(bed_up, verdicts):
+    found = guest_chains._judged(bed_up, "chain of 2")
+    assert [r.verdict for r in found] == verdicts
+    assert all("guest" in r.reason for r in found if r.verdict == "failed" or r.what.endswith("lost") and r.value)
 
 
 # ---- the drawing of figure 6 ---------------------------------------------------------------------------------------

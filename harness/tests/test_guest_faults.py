@@ -243,7 +243,7 @@ def test_an_image_that_cannot_be_moved_into_says_why(greeting: bytes, ssh: str, 
     monkeypatch.setattr(ownimage, "SSH_S", {"tcg": 0.3})
     monkeypatch.setattr(ownimage, "PAUSE_S", 0.05)
     port = 12000 + os.getpid() % 8000
-    own = ownimage.OwnImage("/image.qcow2", str(tmp_path / "seed"), port, "02:76:73:6d:01:00",
+    own = ownimage.OwnImage("/image.qcow2", "qcow2", str(tmp_path / "seed"), port, "02:76:73:6d:01:00",
                             str(write(tmp_path / "p.tar", "")))
     with ExitStack() as stack:
         vm = Process("guest1", [sys.executable, "-c", SSHD.format(greeting=greeting), str(port)], tmp_path / "vm.log")

@@ -138,20 +138,41 @@ def test_the_guest_table_makes_the_vm(tmp_path: Path) -> None:
 
 
 def test_the_guest_table_is_of_no_use_to_other_guests(tmp_path: Path) -> None:
-    cell = one_cell(tmp_path, matrix(topology="p2v", guest="process") + "[guest]\nvcpus = 4\n")
-    assert cell.variant == ""
+    process, vm = cells_of_text(tmp_path, matrix(topology="p2v", guest=["process", "qemu"]) + "[guest]\nvcpus = 4\n",
+                                switches=["testpmd"])
+    assert (process.variant, vm.variant) == ("", "4vcpus")
+    for topology, guest in (("p2v", "process"), ("p2p", "none"), ("p2p", "qemu")):
+        with pytest.raises(BadInput, match=r"\[guest\]: no cell has a VM"):
+            one_cell(tmp_path, matrix(topology=topology, guest=guest) + "[guest]\nvcpus = 4\n")
 
 
 @pytest.mark.parametrize("text, words", [
     ("[guest]\nvcpus = 1\n", ["'vcpus'", "from 2"]),
     ('[guest]\nhugepages = "3M"\n', ["'hugepages'", "4K, 2M, 1G"]),
     ('[guest]\nhugepages = "1G"\n', ["'hugepages'", "memory_mib", "1024"]),
+    ("[guest]\nmemory_mib = 385\n", ["'memory_mib' is 385", "even"]),
     ("[guest]\nvcpu = 2\n", ["'vcpu'", "did you mean 'vcpus'"]),
 ])
 def test_a_bad_guest_table_is_refused(text: str, words: list[str], tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         cells_of_text(tmp_path, matrix(topology="p2v", guest="qemu") + text, switches=["testpmd"])
     assert words_missing(str(caught.value), ["[guest]", *words]) == [] and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("more, memory_mib, least_mib", [
+    ({}, 256, 0), ({"queues": [1, 2]}, 256, 400), ({"queues": 2}, 400, 0), ({"queues": 8}, 1262, 1264),
+    ({"queues": 8}, 1264, 0), ({"frame_bytes": 9000}, 256, 832), ({"queues": 8}, 0, 0),
+    ({"queues": 8, "frame_bytes": 9000}, 0, 0)])
+def test_a_vm_needs_memory_beside_the_hugepages_that_its_queues_and_frames_take(
+        more: dict[str, Any], memory_mib: int, least_mib: int, tmp_path: Path) -> None:
+    text = matrix(topology="p2v", guest="qemu", **more)
+    text += f"[guest]\nmemory_mib = {memory_mib}\n" if memory_mib else ""
+    if least_mib:
+        with pytest.raises(BadInput, match=rf"\[guest\]: key 'memory_mib' is {memory_mib}: .*at least {least_mib}"):
+            one_cell(tmp_path, text)
+        return
+    [vm] = [p.vm for p in setup_of(one_cell(tmp_path, text)).peers if p.vm]
+    assert vm.memory_mib - 2 * vm.hugepages >= 128 + (2 * vm.hugepages - 128) // 8
 
 
 def test_every_virtual_cpu_has_a_cpu_of_the_plan(tmp_path: Path) -> None:
@@ -275,8 +296,21 @@ def test_an_image_of_ones_own_is_booted_and_left_as_it_is(tmp_path: Path) -> Non
     assert a.ssh_port != b.ssh_port and a.seed != b.seed and a.key != b.key and a.mac != b.mac
 
 
+@pytest.mark.parametrize("name, content, kind", [
+    ("cloud.img", b"QFI\xfb\0\0\0\3", "qcow2"), ("cloud.qcow2", b"QFI\xfb", "qcow2"), ("disk.qcow2", b"\xeb", "raw"),
+    ("disk.img", b"", "raw"), ("none.qcow2", None, "qcow2"), ("none.img", None, "raw")])
+def test_what_an_image_is_stands_in_it_and_not_in_its_name(name: str, content: bytes | None, kind: str, tmp_path: Path
+                                                           ) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    cell = one_cell(tmp_path, matrix(topology="p2v", guest="qemu") + f'[guest]\nimage = "{name}"\n')
+    [vm] = [p.vm for p in setup_of(cell).peers if p.vm]
+    [drive] = [w for w in words_of(qemu.argv(vm)) if w.get("id") == "disk"]
+    assert drive["format"] == kind
+
+
 def test_the_seed_lets_one_key_in_and_gives_the_nic_of_ssh_an_address() -> None:
-    own = ownimage.OwnImage("/i.qcow2", "/run/x/guest1.seed", 20001, "02:76:73:6d:01:00", "/programs.tar")
+    own = ownimage.OwnImage("/i.qcow2", "qcow2", "/run/x/guest1.seed", 20001, "02:76:73:6d:01:00", "/programs.tar")
     assert own.seed_files("guest1", "ssh-ed25519 AAAA vswbench") == {
         "meta-data": "instance-id: vswbench-guest1-20001\nlocal-hostname: guest1\n",
         "user-data": '#cloud-config\ndisable_root: false\nssh_pwauth: false\nusers:\n  - name: root\n'
@@ -286,7 +320,8 @@ def test_the_seed_lets_one_key_in_and_gives_the_nic_of_ssh_an_address() -> None:
 
 
 def test_making_the_seed_needs_the_image(tmp_path: Path) -> None:
-    own = ownimage.OwnImage(str(tmp_path / "none.qcow2"), str(tmp_path / "seed"), 20001, "02:76:73:6d:01:00", "")
+    own = ownimage.OwnImage(str(tmp_path / "none.qcow2"), "qcow2", str(tmp_path / "seed"), 20001,
+                            "02:76:73:6d:01:00", "")
     with pytest.raises(CellFailed, match="none.qcow2 is not there"):
         ownimage.prepare("guest1", own, tmp_path / "log")
 

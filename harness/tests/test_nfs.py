@@ -133,6 +133,23 @@ def test_bad_nfs_are_named_with_key_or_line(tmp_path: Path, text: str, says: str
     assert says in str(raised.value) and "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("nf, key, lines, says", [
+    ("loadbalance", "backends", [f"02:00:00:00:00:{i:02x}" for i in range(129)], "'backends' has 129: at most 128"),
+    ("l3fwd", "routes", [f"10.0.{i}.0/24 02:00:00:00:00:{i:02X}" for i in range(127)],
+     "127 different next hops: at most 126")], ids=["backends", "next hops"])
+def test_as_many_as_an_nf_takes_and_no_more(nf: str, key: str, lines: list[str], says: str, tmp_path: Path) -> None:
+    text = LOOPBACK + f"nf = '{nf}'\n[nf.{nf}]\n{key} = "
+    with pytest.raises(BadInput, match=says):
+        cells_of_text(tmp_path, text + str(lines))
+    cells_of_text(tmp_path, text + str(lines[1:] + (["10.1.0.0/24 02:00:00:00:00:7e", "::/0 discard"] * (nf == "l3fwd"))))
+
+
+def test_a_delay_keeps_all_its_digits(tmp_path: Path) -> None:
+    for time_us, told in ((1234567.5, "1234567.5us"), (10.0, "10us"), (0.001, "0.001us")):
+        [cell] = cells_of_text(tmp_path, LOOPBACK + f'nf = "delay"\n[nf.delay]\ntime_us = {time_us}\n')
+        assert vnfs(cell) == [f"delay:{told}"]
+
+
 def test_noise_instead_of_rules_is_refused_or_taken_but_never_breaks(tmp_path: Path) -> None:
     rng = seeded()
     words = ["permit", "deny", "any", "udp", "::/0", "10.0.0.0/8", "53", "1-2", "-", "/", "0x1", "#", "\t", "65536",
@@ -186,7 +203,7 @@ def test_hops_tell_where_frames_were_lost_in_both_directions(tmp_path: Path) -> 
     for way, sent, received in ((0, 100, 73), (1, 50, 38)):
         mine = [h for h in found if h.direction == way]
         gone = sum((h.lost_before_count or 0) + sum(h.dropped.values()) + (h.tx_full_count or 0) for h in mine)
-        assert sent == received + gone
+        assert sent == received + gone == received + sum(h.gone_count for h in mine)
     [cell] = cells_of_text(tmp_path, LOOPBACK + 'nf = "firewall+io"')
     record = Record(tmp_path / "run", "r")
     trial = made([direction(100, 73)])

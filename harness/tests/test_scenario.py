@@ -266,6 +266,7 @@ BAD_TESTBEDS = [
     ("all CPUs for the switch", 'name = "b"\n[cores]\nswitch_cpus = 64', ["'switch_cpus'", "64"]),
     ("a ring of another size", 'name = "b"\n[ports]\nring_size = 100', ["'ring_size'", "one of 256, 512, 1024"]),
     ("an unknown accelerator", 'name = "b"\n[qemu]\naccel = "kvn"', ["'accel'", "did you mean 'kvm'?"]),
+    ("memory that is no pages of 2 MiB", 'name = "b"\n[qemu]\nmemory_mib = 385', ["'memory_mib' is 385", "even"]),
     ("too little memory", 'name = "b"\n[qemu]\nmemory_mib = 100', ["'memory_mib'", "from 256"]),
     ("switches that are no tables", 'name = "b"\nswitch = 3', ["[switch.NAME]", "tables"]),
     ("a switch that is no table", 'name = "b"\n[switch]\nx = 3', ["[switch.x]", "table"]),

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 
 import pytest
 from coretest import END_S, command, environment, seeded
+from harness import nfs
 from nftest import ETHER, WAIT_S, address, checksums_are_right, conserved, dropped, forward, hostile, packet
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
@@ -79,6 +80,10 @@ def test_sound_frames_pass_and_hostile_ones_are_forwarded_or_dropped_for_a_reaso
     ("nat:address ::1", "an IPv4 address"), ("nat:colour red", "no such setting"), ("nat:flows_max 7", "from 8 to"),
     ("qos:meter trtcm;pir_bytes_per_s 5;cir_bytes_per_s 6", "RFC 2698"), ("qos:meter red", "srtcm or trtcm"),
     ("loadbalance:backend 02:00:00:00:00:01 ::1", "IPv4"), ("noisy:accesses 99999999999999999999", "from 0 to"),
+    ("loadbalance:" + ";".join(["backend 02:00:00:00:00:01"] * (nfs.BACKENDS_MAX + 1)),
+     f"over {nfs.BACKENDS_MAX} backends"),
+    ("l3fwd:" + ";".join(f"route 10.0.{i}.0/24 {mac(i)}" for i in range(nfs.NEXT_HOPS_MAX + 1)),
+     f"over {nfs.NEXT_HOPS_MAX} different next hops"),
     ("router", "bad value for --nf")))
 def test_arguments_that_cannot_be(nf, says):
     argv = command("vnf", vdevs=["net_null0", "net_null1"], own=["--nf", nf])
@@ -99,20 +104,20 @@ def test_who_cannot_wait_for_interrupts_says_so(program, status, says):
 
 TABLES = {
     "l3fwd": {"routes": ["10.0.0.0/8 02:00:00:00:00:01", "2001:db8::/33 discard", "::/0 06:00:00:00:00:0A",
-                         "1.2.3.4 discard"]},
+                         "1.2.3.4 discard", *(f"10.0.{i}.0/24 {mac(i)}" for i in range(11, nfs.NEXT_HOPS_MAX + 9))]},
     "firewall": {"rules": ["deny icmp6 ::1 any fe80::/10 any", "permit 255 any 0-65535 1.2.3.4 7"],
                  "default": "permit"},
     "nat": {"address": "192.0.2.1", "flows_max": 8, "timeout_ms": 1, "unmatched": "pass"},
     "qos": {"meter": "trtcm", "by": "flow", "yellow": "drop", "meters": 3, "cir_bytes_per_s": 10**12,
             "pir_bytes_per_s": 10**12, "cbs_bytes": 1 << 30, "ebs_bytes": 0, "pbs_bytes": 1 << 30},
-    "loadbalance": {"backends": ["02:00:00:00:00:01", "02:00:00:00:00:02 10.0.0.1"]},
+    "loadbalance": {"backends": ["02:00:00:00:00:01", "02:00:00:00:00:02 10.0.0.1",
+                                 *map(mac, range(nfs.BACKENDS_MAX - 2))]},
     "noisy": {"memory_kib": 1, "accesses": 0, "cycles": 0}, "delay": {"time_us": 0.001, "packets": 1 << 24},
 }
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_what_the_harness_takes_from_a_scenario_the_nf_takes_too(tmp_path, name):
-    from harness import nfs
     [(_, argument)] = nfs.check("s.toml", {name: TABLES[name]}, tmp_path, {name}, 1)
     frames = [bytes(ETHER / IP(src="5.6.7.8", dst="10.0.0.1") / UDP() / Raw(b"x" * 20))]
     (_, out), stats = forward(tmp_path, f"{name}:{argument}", frames, [])
