@@ -4,17 +4,20 @@ continued or repeated, here or elsewhere, from its results folder alone.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness import bed, expand, host, scenario
+from harness import bed, expand, host, plan, scenario
 from harness.cell import Cell
 from harness.errors import BadInput
-from harness.switches import find
-from harness.switches.base import Driver
+
+
+def _to_stderr(line: str) -> None:
+    print(f"vswbench: {line}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,15 @@ class Asked:
     testbed: Path | None = None
     blocks: int | None = None
 
-    def cells(self) -> tuple[list[Cell], bed.Bed]:
-        """The cells and the testbed. Raises BadInput."""
+    def cells(self, say: Callable[[str], None] = _to_stderr) -> tuple[list[Cell], bed.Bed]:
+        """The cells and the testbed. Says which switches "all" leaves out. Raises BadInput."""
         the_bed = bed.load(self.testbed)
         scenarios = [s for file in self.files for s in scenario.load(file)]
         if self.blocks is not None:
             if not 1 <= self.blocks <= scenario.BLOCKS_MAX:
                 raise BadInput(f"--blocks {self.blocks}: allowed is 1 to {scenario.BLOCKS_MAX}")
             scenarios = [replace(s, repeat=replace(s.repeat, blocks=self.blocks)) for s in scenarios]
-        found = _found(the_bed) if expand.asks_for_all(scenarios, self.switches) else None
+        found = _found(the_bed, say) if expand.asks_for_all(scenarios, self.switches) else None
         return expand.expand(scenarios, the_bed, cpus_of(the_bed), self.switches, found), the_bed
 
     def sources(self) -> dict[str, str]:
@@ -48,21 +51,19 @@ class Asked:
                 "testbed": os.path.normpath(self.testbed) if self.testbed else None, "blocks": self.blocks}
 
 
-def _found(the_bed: bed.Bed) -> list[str]:
-    """The switches that this machine has: those of the testbed, and of the others those that check() finds. BadInput if
-    there is none."""
-    named = [entry.name for entry in the_bed.switches]
-    others = [name for name in expand.comparable() if name not in named]
-    there = named + [name for name in others if not _driver(name).check("/usr").missing]
+def _found(the_bed: bed.Bed, say: Callable[[str], None]) -> list[str]:
+    """The switches that this machine has, those of the testbed first: all of which check() misses nothing. Says why the
+    others are left out. BadInput if there is none."""
+    names = dict.fromkeys([*(entry.name for entry in the_bed.switches), *expand.comparable()])
+    there = []
+    for entry in expand.switch_entries(list(names), the_bed):
+        if missing := plan.driver_of(entry).check(entry.prefix).missing:
+            say(f"switch 'all': without {entry.name}: {missing}")
+        else:
+            there.append(entry.name)
     if not there:
         raise BadInput("switch 'all': none is on this machine: `vswbench list` says what each lacks")
     return there
-
-
-def _driver(name: str) -> Driver:
-    driver = find(name)
-    assert driver
-    return driver
 
 
 def of_run(about: Mapping[str, Any]) -> Asked:

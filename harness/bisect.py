@@ -10,6 +10,7 @@ neither can be told. Exit status: 0 found, 1 stopped, 2 bad input, 4 not to be t
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ def versions_between(repo: Path | None, listed: Path | None, good: str, bad: str
         if good not in names or bad not in names or names.index(good) >= names.index(bad):
             raise BadInput(f"--versions {listed}: must hold {good} and, behind it, {bad}")
         return names[names.index(good) + 1:names.index(bad) + 1]
+    if shutil.which("git") is None:
+        raise BadInput(f"--repo {repo}: git is not there: apt-get install git, or give --versions FILE")
     done = subprocess.run(["git", "-C", str(repo), "rev-list", "--reverse", "--first-parent", f"{good}..{bad}", "--"],
                           capture_output=True, text=True, check=False)
     back = subprocess.run(["git", "-C", str(repo), "merge-base", "--is-ancestor", good, bad], capture_output=True,

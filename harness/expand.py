@@ -28,6 +28,10 @@ def switch_entries(names: Sequence[str], bed: Bed) -> tuple[SwitchEntry, ...]:
 
 def _switch_entry(text: str, known: dict[str, SwitchEntry]) -> SwitchEntry:
     name, equals, rest = text.partition("=")
+    if "," in name:
+        driver = name.partition(",")[0]
+        raise BadInput(f"switch '{text}': options stand behind NAME=DRIVER: say '{driver}={text}', or take a name of "
+                       "your own")
     rest, _, typed = rest.partition(",")
     driver, _, prefix = rest.partition("@")
     own = known.get(driver if equals else name, SwitchEntry(name, name, "/usr"))

@@ -23,14 +23,14 @@ has a CPU too.
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from harness.switches.base import Command, File, Namespace, Step, inside
+from harness.switches.base import NAMESPACE_TOOLS, Command, File, Namespace, Step, inside
 from harness.topology import Port
 from harness.traffic import STANDARD_FRAME_BYTES
 
 PORT_KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "ring", "pci")   # as "auto" prefers them
 ON_DEVICES = ("af_xdp", "af_packet")
 CONNECTED_ONCE = ("memif",)     # its client does not try again, so it starts when the server of the port is ready
-TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "ethtool": "ethtool", "sysctl": "procps"}  # and their packages
+TOOLS = {**NAMESPACE_TOOLS, "ethtool": "ethtool", "sysctl": "procps"}       # and their packages
 WITH_INTERRUPTS = ("vhost-user", "pci")               # the others' drivers in DPDK have no rx_queue_intr_enable
 WITHOUT_HUGEPAGES = ("af_packet", "ring")       # of our programs
 FIRST_INDEX = 100           # of the switch's devices: even, so that wires join an even number with the next odd one

@@ -20,6 +20,7 @@ STOP_GRACE_S = 3.0
 LOOK_EVERY_S = 0.01
 _TEXT: Any = {"encoding": "utf-8", "errors": "replace"}
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")     # the kernel kills it when the harness is gone, in any way
+TOOLS = {"setpriv": "util-linux", "taskset": "util-linux"}      # without which nothing is started, and their package
 LAST_WORDS = 200        # characters of a log that fit an error line
 # what programs print behind the reason for which they end: all their options, or a trace of their stack (Lua's)
 _BEHIND_THE_REASON = re.compile("usage:|stack traceback", re.IGNORECASE)
@@ -87,6 +88,13 @@ class Process:
         if code is not None:
             how = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
             raise CellFailed(f"{self.name} {how}{self.last_words()}{self._more_words()}; see {self.log}")
+
+    def is_stopped(self) -> bool:
+        """By a signal such as SIGSTOP, or a debugger (proc_pid_stat(5)); it lives, but does nothing."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "Tt"
+        except (OSError, IndexError):
+            return False
 
     def last_words(self) -> str:
         """The last line of its log, for an error line."""

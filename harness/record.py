@@ -98,7 +98,7 @@ class Record:
         self.logs = folder / "logs"
         self._trial_count = last_trial or 0
         self._block, self._of_several = 1, False
-        self.hashes: Mapping[str, str] = {}     # of each switch's binary, by the switch's name
+        self.hashes: Mapping[str, str] = {}     # one of each switch's files, by the switch's name
         self._repeats: int | None = None
         try:
             self.logs.mkdir(parents=True, exist_ok=last_trial is not None)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import (accel, anchor, bed, blocks, calibration, cgroup, commands, environment, host, kernelnf, ledger,
-                     plan, ports, progress, replayed, resume, search)
+                     plan, ports, proc, progress, replayed, resume, search)
 from harness.blocks import Turn
 from harness.calibration import Calibration
 from harness.cell import Cell
@@ -82,8 +82,7 @@ def missing(cells: Sequence[Cell], checks: Mapping[str, Check], the_bed: bed.Bed
     lines += [f"{path} is not built: run `make setup`" for path in needed if not os.path.exists(path)]
     if any(cell.guest == "qemu" for cell in cells) and shutil.which(the_bed.qemu_binary) is None:
         lines.append(f"{the_bed.qemu_binary} is not there: apt-get install qemu-system-x86")
-    if any(cell.port_kind in ports.ON_DEVICES for cell in cells):
-        lines += _missing_for_devices()
+    lines += _missing_tools(cells)
     lines += _missing_nics(cells)
     setups = [commands.setup_of(cell, the_bed, where) for cell in cells]
     pages = max((setup.hugepages for setup in setups), default=0)
@@ -112,10 +111,15 @@ def _missing_nics(cells: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def _missing_for_devices() -> list[str]:
-    lines = [f"{tool} is not there: apt-get install {package}" for tool, package in ports.TOOLS.items()
+def _missing_tools(cells: Sequence[Cell]) -> list[str]:
+    """What programs are started with, devices are made with, and switches take of the machine."""
+    on_devices = any(cell.port_kind in ports.ON_DEVICES for cell in cells)
+    tools = {**(proc.TOOLS if cells else {}), **(ports.TOOLS if on_devices else {})}
+    for cell in cells:
+        tools |= plan.driver_of(cell.switch).tools
+    lines = [f"{tool} is not there: apt-get install {package}" for tool, package in tools.items()
              if shutil.which(tool) is None]
-    if os.geteuid() != 0:
+    if on_devices and os.geteuid() != 0:
         lines.append("network devices are needed, which only root can make: run as root, or the null switch "
                      "(scenarios/null.toml)")
     return lines
@@ -155,7 +159,7 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
         old = resume.prepare(go_on, before, say) if go_on else None
         record = Record(go_on or out / run_id, run_id, old.last_trial if old else None)
         stack.callback(record.close)
-        record.hashes = {name: next(iter(known["sha256"].values()), "")
+        record.hashes = {name: host.one_sha256(list(known["sha256"].values()))
                          for name, known in summary["versions"]["switches"].items()}
         interrupts = Interrupts()
         stack.callback(interrupts.restore)
@@ -169,7 +173,9 @@ def run(name: str, cells: Sequence[Cell], the_bed: bed.Bed, out: Path, say: Call
             progress.took(say, cell, seconds)
         job = _Job(cells, watch, blocks.schedule(cells, watch), the_bed, record, folder, checks, say, interrupts, up,
                    found, apart=apart, **_finished(old, every))
-        for note in notes:
+        unknown = [] if summary["versions"]["vswbench"] else [
+            "the version of vswbench is not known: it is git that tells it, of a checkout: apt-get install git"]
+        for note in (*unknown, *notes):
             say(note)
         summary |= {"environment": environment.of(BUILD, the_bed) if not simulated else {},
                     "isolation": {**asdict(apart), "notes": notes},
@@ -223,8 +229,6 @@ def _finished(old: resume.Resume | None, cells: Sequence[Cell]) -> dict[str, Any
 
 def _versions(checks: Mapping[str, Check], cells: Sequence[Cell], the_bed: bed.Bed) -> Mapping[str, Any]:
     """Of all that is measured with, by content: our programs, QEMU and what its VMs boot, and the switches."""
-    commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True,
-                            check=False).stdout.strip()
     ours = {role: host.sha256(BUILD / role) for role in ("pktgen", "meter", "vnf")}
     cells = [cell for cell in cells if not cell.unsupported]
     if any(nf in kernelnf.NAMES for cell in cells for nf in cell.nf_names):
@@ -239,7 +243,16 @@ def _versions(checks: Mapping[str, Check], cells: Sequence[Cell], the_bed: bed.B
     switches = {name: {"version": check.version,
                        "sha256": {f: host.sha256(f) for f in (*built.get(name, ()), *check.files)}}
                 for name, check in checks.items()}
-    return {"vswbench": commit, "sha256": ours, "switches": switches}
+    return {"vswbench": _commit(), "sha256": ours, "switches": switches}
+
+
+def _commit() -> str:
+    """Of vswbench itself; empty if it is not known: no git, or no checkout of it."""
+    try:
+        return subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True,
+                              text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
 
 
 def _short(paths: Collection[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ MARKS = {"oversubscribed": "o", "tcg": "t", "no_vhost_net": "", "generic_xdp": "
          "window_exceeded": "w", "identity": "!", "stalled": "s", "late": "l",
          "crossed_flows": "x", "lower_bound": ">", "repeated": "r", "irregular": "?", "capped": ">",
          "search_limit": "?", "below_width": "", "unstable": "u", "drift": "~", "blocks_missing": "b", "suspect": "a",
-         "skewed": "k"}
+         "switch_silent": "h", "skewed": "k"}
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:

@@ -34,6 +34,7 @@ PROBE_S = 20.0          # a learning switch or an emulated guest may need a whil
 PROBE = "probe"         # the phase of trials that only look whether frames get through
 PROBE_PPS = 1000.0
 ANSWER_S = 30.0         # beyond a trial's duration
+ASK_S = 5.0             # for the switch to say anything
 SILENCE_S = 0.02        # a trial is over when nothing has come for so long,
 SHARED_SILENCE_S = 0.1      # or for so long where pollers wait for one another's CPU: 19 ms at most in 228 such trials
 DRAIN_MAX_S = 5.0           # it is over anyway
@@ -110,14 +111,16 @@ class Testbed:
             self.peers[peer.name] = RunningPeer(peer, self.logs, self._stack, self._check_all)
         if not (self.setup.switch_first or self.setup.peers_first):
             self._start_switch()
-        for peer in self.peers.values():
-            peer.ready()
+        with self._blaming_the_switch():
+            for peer in self.peers.values():
+                peer.ready()
         if self.setup.peers_first:
             self._start_switch()
-        for peer in self.peers.values():
-            wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
-        self._learn()
-        wait_until(self._probed, PROBE_S, "a probe frame through every wire", self._processes())
+        with self._blaming_the_switch():
+            for peer in self.peers.values():
+                wait_until(peer.links_up, LINK_S, f"{peer.peer.name}: link up on all ports", self._processes())
+            self._learn()
+            wait_until(self._probed, PROBE_S, "a probe frame through every wire", self._processes())
         try:
             self._counted = self.counters()
         except CellFailed:
@@ -126,6 +129,28 @@ class Testbed:
     def _start_switch(self) -> None:
         for step in (*self.setup.launch, *self.setup.wire):
             self._do(step)
+
+    @contextmanager
+    def _blaming_the_switch(self) -> Iterator[None]:
+        """What peers wait for in vain, they often do for its sake: if it does not answer, the failure says so, too."""
+        try:
+            yield
+        except CellFailed as why:
+            for process in self.switch:
+                process.check_alive()
+            if self.switch and (silence := self._silence()):
+                raise CellFailed(f"{why}; nor does the switch answer: {silence}") from None
+            raise
+
+    def _silence(self) -> str:
+        """Why the switch does not answer, if it does not: asked for its counters."""
+        if stopped := [process.name for process in self.switch if process.is_stopped()]:
+            return f"{stopped[0]} is stopped, as by SIGSTOP"
+        try:
+            self._driver().counters(self.setup.site, self._soon)
+        except CellFailed as why:
+            return str(why)
+        return ""
 
     def _check_all(self) -> None:
         """CellFailed if a process of the switch or a peer has ended: the others would only wait for it."""
@@ -204,7 +229,13 @@ class Testbed:
                           interval_s=self._interval_s(request), skew_s=counted.skew_s,
                           chain_count=self.cell.topology.chain_count)
         made = replace(made, hops=self._hops(before, self._nf_stats(request), directions)) if before else made
+        made = replace(made, flags=(*made.flags, "switch_silent")) if self._fell_silent(made) else made
         return seen.marked(made, self.peers[flows[0].tx[0]].tsc_hz, self.cell.cores.oversubscribed) if seen else made
+
+    def _fell_silent(self, made: Trial) -> bool:
+        """Does a switch that did answer no longer do so? One that hangs loses frames, or takes none."""
+        troubled = made.lost_count > 0 or made.tx_full_count > 0
+        return made.request.phase != PROBE and troubled and bool(self._counted) and bool(self._silence())
 
     def _observer(self, request: Request) -> AbstractContextManager[Observer | None]:
         """Of a telemetry trial."""
@@ -371,6 +402,9 @@ class Testbed:
         """Of a control command of the switch."""
         return run_command(argv, self.logs / "commands.log")
 
+    def _soon(self, argv: Sequence[str]) -> str:
+        """The same, where it may well be that the switch hangs."""
+        return run_command(argv, self.logs / "commands.log", ASK_S)
 
     def ledger(self, counted: Sequence[PortCounters]) -> list[ledger.Place]:
         """Where frames of the trials were lost, from the switch's counters now."""

@@ -55,6 +55,9 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "crossed_flows": ("frames of one flow came in at several receive queues, so that its duplicates and reordering "
                       "cannot be told",
                       "use one receive queue, or flow_fields that the port spreads by"),
+    "switch_silent": ("the switch answered before, and did not when it was asked behind the trial: it hangs, or was "
+                      "stopped",
+                      "the figure is not of a switch at work: see its log, and commands.log for what it was asked"),
     "not_saturated": ("the switch had time to spare under saturating load, so that cycles per packet and perf's counts "
                       "hold polling in vain: they are upper bounds",
                       "take switch_cycles_per_packet, give generator and guests faster CPUs of their own"),

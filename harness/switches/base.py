@@ -76,6 +76,9 @@ class Cgroup:
 Step = File | Command | Spawn | Await | Namespace | Cgroup
 
 
+NAMESPACE_TOOLS = {"ip": "iproute2", "nsenter": "util-linux"}     # of Namespace and inside(), and their packages
+
+
 def inside(namespace: str, argv: Sequence[str]) -> tuple[str, ...]:
     """The command in that network namespace."""
     return ("nsenter", f"--net=/run/netns/{namespace}", "--", *argv)
@@ -161,7 +164,8 @@ class Driver:
     """A switch: what every driver derives from. `name` is the word people type, `ports` the port kinds it can do.
 
     `hugepages_mib` is what it takes of hugepages; `options` are what people may set of it, with defaults (options.py);
-    Site.options has them. `built` are files of the build folder (site.build) that it takes.
+    Site.options has them. `built` are files of the build folder (site.build) that it takes,
+    `tools` programs of the machine's, with their packages, that its steps run by name alone (beside those of proc.py).
     check() may run `--version` of its binary and nothing else.
     devices() are steps, done before the peers start, of a switch that makes its ports' devices itself. launch(), wire()
     and devices() raise Unsupported where the switch cannot do a topology. counters() and cycles() ask the running
@@ -173,6 +177,7 @@ class Driver:
     hugepages_mib: int = 0
     options: Mapping[str, Field] = {}
     built: tuple[str, ...] = ()
+    tools: Mapping[str, str] = {}
 
     def check(self, prefix: str) -> Check:
         raise NotImplementedError

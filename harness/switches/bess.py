@@ -37,6 +37,7 @@ class Bess(Driver):
     name = "bess"
     ports = ("vhost-user", "af_packet", "memif")
     hugepages_mib = MEMORY_MIB
+    tools = {"unshare": "util-linux", "mount": "mount", "umount": "mount"}
     options = {"burst": Field(int, BURST_MAX, low=1, high=BURST_MAX)}      # packets that a PortInc takes at a time
 
     def check(self, prefix: str) -> Check:
@@ -52,7 +53,7 @@ class Bess(Driver):
         return Check(version[1], "", (binary,))
 
     def launch(self, site: Site) -> list[Step]:
-        dpdk.refuse_too_many(site)
+        dpdk.refuse_too_many(site, "BESS's DPDK")
         start = site.path("start.sh")
         argv = ("unshare", "--mount", "--", "sh", start, "taskset", "-c", str(site.cores.control), _binary(site.prefix),
                 "-f", "-logtostderr", "-no_crashlog", "-m", str(MEMORY_MIB), "-buffers", str(BUFFERS), "-iova", "va",

@@ -6,15 +6,14 @@ from harness.errors import CellFailed, Unsupported
 from harness.switches.base import Await, PortCounters, Site, Step, said_by
 
 KINDS = ("vhost-user", "af_xdp", "af_packet", "memif", "pci")
-PORTS_MAX = 32              # RTE_MAX_ETHPORTS as Debian builds it
+PORTS_MAX = 32              # RTE_MAX_ETHPORTS as Debian builds it, and as 19.11 had it by default, which is in BESS
 HEADROOM_BYTES = 128        # RTE_PKTMBUF_HEADROOM
 
 
-def refuse_too_many(site: Site) -> None:
+def refuse_too_many(site: Site, which: str = "DPDK as Debian builds it") -> None:
     """Raises Unsupported where the topology has more ports than DPDK."""
     if len(site.topology.ports) > PORTS_MAX:
-        raise Unsupported(f"{len(site.topology.ports)} ports: DPDK as Debian builds it has at most {PORTS_MAX} "
-                          "(RTE_MAX_ETHPORTS)")
+        raise Unsupported(f"{len(site.topology.ports)} ports: {which} has at most {PORTS_MAX} (RTE_MAX_ETHPORTS)")
 
 
 def device(site: Site, index: int) -> str:
@@ -62,7 +61,7 @@ def counters_of(site: Site, index: int, who: str) -> PortCounters:
     number = numbers(site)[index]
     stats = telemetry.query(site.path(f"dpdk/{site.file_prefix}/dpdk_telemetry.v2"), f"/ethdev/stats,{number}")
     try:
-        # what a full peer did not take is in none of the port's counters
+        # what a full peer did not take is in none of a vhost port's counters (22.11), /ethdev/xstats neither
         return PortCounters(site.topology.ports[index].name, stats["ipackets"], stats["opackets"], None)
     except (KeyError, TypeError):
         raise CellFailed(f"{who} gave something else than the counters of port {index}: {stats!r:.80}") from None

@@ -27,6 +27,8 @@ def typed(where: str, fields: Mapping[str, Field], text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
+        if key in found:
+            raise BadInput(f"{where}: option '{key}' comes twice")
         kind = fields[key].type if key in fields else str       # what is not known is refused by checked()
         try:
             found[key] = _VALUES[kind](value if equals else "true")

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from harness.errors import CellFailed
 from harness.schema import Field
-from harness.switches.base import (Await, Check, Command, Driver, File, Namespace, Output, PortCounters, Site, Spawn,
-                                   Step, inside, said_by)
+from harness.switches.base import (NAMESPACE_TOOLS, Await, Check, Command, Driver, File, Namespace, Output,
+                                   PortCounters, Site, Spawn, Step, inside, said_by)
 
 BRIDGE = "br0"
 COMMAND_TIMEOUT_S = 20
@@ -42,6 +42,7 @@ class Ovs(Driver):
     package: str
     datapath: str
     options = FORWARDING
+    tools = NAMESPACE_TOOLS
 
     def daemon(self, prefix: str) -> str:
         """Debian keeps each build of the daemon apart; one from source is in sbin/."""

@@ -23,8 +23,8 @@ from harness import programs
 from harness.errors import Unsupported
 from harness.schema import Field
 from harness.switches import dpdk
-from harness.switches.base import (Check, Command, Driver, File, Namespace, Output, PortCounters, Site, Spawn, Step,
-                                   build_it_yourself, inside)
+from harness.switches.base import (NAMESPACE_TOOLS, Check, Command, Driver, File, Namespace, Output, PortCounters, Site,
+                                   Spawn, Step, build_it_yourself, inside)
 
 LISTENS = Path(__file__).with_name("t4p4s_listens.py").read_text(encoding="utf-8")
 PYTHON = "/usr/bin/python3"
@@ -48,6 +48,7 @@ class T4p4s(Driver):
     name = "t4p4s"
     ports = ("vhost-user",)
     hugepages_mib = MEMORY_MIB
+    tools = NAMESPACE_TOOLS
     options = {"controller_port": Field(int, 11111, low=1, high=65535)}
 
     def check(self, prefix: str) -> Check:

@@ -13,12 +13,16 @@ from harness.schema import Field
 from harness.switches import dpdk
 from harness.switches.base import Check, Driver, Output, PortCounters, Site, Spawn, Step
 
+BURST = 32      # DEF_PKT_BURST
+
 
 class Testpmd(Driver):
     name = "testpmd"
     ports = dpdk.KINDS
     hugepages_mib = 256
-    options = {"forward": Field(str, "io", choices=("io", "mac", "macswap"))}     # its --forward-mode
+    # --forward-mode, and --burst: packets that it takes at a time
+    options = {"forward": Field(str, "io", choices=("io", "mac", "macswap")),
+               "burst": Field(int, BURST, low=1, high=512)}
 
     def check(self, prefix: str) -> Check:
         binary = self._binary(prefix)
@@ -40,6 +44,7 @@ class Testpmd(Driver):
         argv += ["--", f"--forward-mode={site.options['forward']}", "--port-topology=paired",
                  "--nb-cores", str(len(site.cores.switch)), "--rxd", str(site.ring_size), "--txd", str(site.ring_size),
                  *_buffers(site), "--no-lsc-interrupt", "--no-mlockall"]
+        argv += [f"--burst={site.options['burst']}"] if site.options["burst"] != BURST else []
         argv += ["--rxq", str(site.queues), "--txq", str(site.queues)] if site.queues > 1 else []
         numbers = dpdk.numbers(site)        # it pairs ports as they stand in the list
         argv += [f"--portlist={','.join(map(str, numbers))}"] if numbers != sorted(numbers) else []

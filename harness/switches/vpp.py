@@ -57,7 +57,8 @@ class Vpp(Driver):
             if not os.path.exists(plugin):
                 return Check(version, f"{plugin} is not there: since 23.06 VPP has such ports in a plugin, so build it "
                                       "with that")
-        return Check(version, "", (_tool(prefix, "vpp"), found[0], *plugins))
+        own = sorted(glob.glob(f"{glob.escape(os.path.dirname(found[0]))}/lib*.so.{version}"))
+        return Check(version, "", (_tool(prefix, "vpp"), *own, *plugins))
 
     def launch(self, site: Site) -> list[Step]:
         config = site.path("startup.conf")

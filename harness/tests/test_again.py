@@ -407,6 +407,12 @@ def test_bad_arguments_of_bisect_are_sentences(tmp_path: Path, simulated: dict[s
         assert why in capsys.readouterr().err
 
 
+def test_without_git_a_bisection_names_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadInput, match="apt-get install git"):
+        bisect.versions_between(tmp_path, None, "a", "b")
+
+
 @needs_git
 def test_versions_of_a_repository_are_its_commits_in_order(tmp_path: Path) -> None:
     def git(*words: str) -> str:

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from harness import host, testbed
-from harness.errors import CellFailed
+from harness.errors import CellFailed, Unsupported
 from harness.switches import bess
 from harness.switches.base import Await, Command, File, PortCounters, Step
 from harness.switches.bess import Bess, parse_counters
 from harness.tests.support import cells_of_text, executable, setup_of, write
 from harness.tests.test_built_switches import CHAIN, P2P, both_ways, site_of
-from harness.topology import Topology
+from harness.topology import Topology, build
 from harness.virtio import Virtio
 
 needs_grpc = pytest.mark.skipif(not importlib.util.find_spec("grpc"), reason="python3-grpcio is not installed")
@@ -242,6 +242,11 @@ def test_a_daemon_that_does_not_come_up_is_named(daemon: str, why: str, tmp_path
     with ExitStack() as stack, pytest.raises(CellFailed, match=why):
         up = Up(installed(tmp_path, tmp_path / "seen", daemon="#!/bin/sh\n" + daemon), folder, stack)
         up.do(up.setup.launch)
+
+
+def test_the_dpdk_that_has_too_few_ports_is_its_own() -> None:
+    with pytest.raises(Unsupported, match="34 ports: BESS's DPDK has at most 32"):
+        Bess().launch(site_of(build("loopback", 16, "one-way")))
 
 
 @needs_grpc

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from harness import bed, cli, expand, host, run, testbed
+from harness.asked import Asked
 from harness.cores import assign
 from harness.errors import CannotRun, CellFailed, Unsupported
 from harness.switches import SWITCHES, fastclick, find, vpp
@@ -106,6 +107,24 @@ def test_list_looks_where_the_environment_and_the_testbed_say(monkeypatch: pytes
     assert "/nowhere/bin/snabb is not there" in said["snabb-new"] and "/usr/bin/snabb" in said["snabb"]
 
 
+def test_all_leaves_out_what_is_missing_and_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    """Also of what the testbed and the environment name."""
+    fake(Vpp(), tmp_path / "vpp", "")
+    monkeypatch.setenv("VSWBENCH_BESS_PREFIX", "/nowhere")
+    scenario = write(tmp_path / "s.toml", 'name = "s"\n[matrix]\ntopology = "p2p"\nswitch = "all"\n')
+    text = "".join(f'[switch.{name}]\ndriver = "{driver}"\nprefix = "{prefix}"\n' for name, driver, prefix in (
+        ("mine", "vpp", tmp_path / "vpp"), ("gone", "snabb", "/nowhere/else")))
+    cells, _ = Asked((scenario,), testbed=write(tmp_path / "t.toml", f'name = "t"\n{text}')).cells()
+    names = [cell.switch.name for cell in cells]
+    assert names[0] == "mine" and not {"gone", "bess"} & set(names)
+    said = capsys.readouterr().err.splitlines()
+    left_out = {line.split()[4].rstrip(":"): line for line in said}
+    assert {"gone", "bess"} <= set(left_out) and not set(left_out) & set(names)
+    assert "/nowhere/else/bin/snabb is not there" in left_out["gone"]
+    assert "/nowhere/bin/bessd is not there" in left_out["bess"] and "VSWBENCH_BESS_PREFIX" in left_out["bess"]
+
+
 SAYS = {"vpp": "",
         "snabb": "snabb 2024.08 (3-gf32729274)\nCopyright (C) 2012-2017 Snabb authors",
         "fastclick": "2.1"}
@@ -131,6 +150,14 @@ def test_a_switch_tells_its_version(driver: Any, tmp_path: Path) -> None:
                                     f"echo '{SAYS[driver.name]}'\n")
     check = driver.check(str(tmp_path))
     assert (check.version, check.missing, check.files[0]) == (HEARD[driver.name], "", str(binary))
+
+
+def test_a_vpp_is_known_by_all_its_libraries(tmp_path: Path) -> None:
+    fake(Vpp(), tmp_path, "")
+    graph = write(tmp_path / "lib/x86_64-linux-gnu/libvlib.so.23.06", "")
+    write(tmp_path / "lib/x86_64-linux-gnu/libvlib.so.23.02", "")
+    files = Vpp().check(str(tmp_path)).files
+    assert set(files) == {str(graph), *(str(tmp_path / name) for name in ("bin/vpp", *VPP.files))}
 
 
 def test_a_vpp_is_found_whatever_its_folder_is_called(tmp_path: Path) -> None:

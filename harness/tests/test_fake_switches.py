@@ -16,10 +16,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import host, telemetry, testbed
+from harness import host, proc, telemetry, testbed
 from harness.errors import CellFailed
 from harness.peers import Peer
-from harness.proc import run_command, wait_until
+from harness.proc import Process, run_command, wait_until
 from harness.switches import SWITCHES, fastclick
 from harness.tests.fake_switches import FAKES, STAYS, Fake, Fault, install
 from harness.tests.support import (cells_of_text, eventually, executable, is_running, meter, processes_of, setup_of,
@@ -208,6 +208,52 @@ def test_a_switch_that_dies_behind_its_wiring_fails_the_trial(name: str, bench: 
             up.measure(Request("rplus", None, 1.0))
     process = FAKES[name].process
     assert words_missing(str(caught.value), [f"{process} was killed by signal SIGKILL", f"{process}.log"]) == []
+
+
+LOSSY = {"streams": [sent(10, meter=meter(9))], "tx_span_s": 1.0, "workers": [], "clock_error_ppm": 0.0,
+         "missed_count": 0, "drained": True}
+
+
+@every_daemon
+def test_a_switch_that_stands_still_is_flagged_with_the_trial_that_shows_it(name: str, bench: Bench) -> None:
+    with bench.up(name) as up:
+        up.peers["generator"].channel.answers["trial"] = LOSSY       # type: ignore[union-attr]
+        flags = [up.measure(Request("rplus", None, 1.0)).flags]
+        for sign in (signal.SIGSTOP, signal.SIGCONT):
+            os.kill(up.switch[-1].pid, sign)
+            eventually(lambda sign=sign: up.switch[-1].is_stopped() == (sign == signal.SIGSTOP))
+            flags.append(up.measure(Request("rplus", None, 1.0)).flags)
+    assert ["switch_silent" in those for those in flags] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", [name for name, fake in FAKES.items() if fake.hangs])
+def test_a_switch_that_no_longer_answers_is_flagged(name: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, seconds in ((testbed, "ASK_S"), (telemetry, "TIMEOUT_S"), (fastclick, "TIMEOUT_S")):
+        monkeypatch.setattr(module, seconds, SHORT_S)
+    with bench.up(name, FAKES[name].hangs) as up:
+        up.peers["generator"].channel.answers["trial"] = LOSSY       # type: ignore[union-attr]
+        before = up.measure(Request("rplus", None, 1.0))
+        write(bench.prefix / "hang", "")
+        behind = up.measure(Request("rplus", None, 1.0))
+    assert ["switch_silent" in trial.flags for trial in (before, behind)] == [False, True]
+
+
+@every_daemon
+def test_a_switch_that_stands_still_is_named_where_its_peers_wait_for_it(name: str, bench: Bench,
+                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    def links_up(self: Generator) -> bool:
+        for process in stopped:
+            os.kill(process.pid, signal.SIGSTOP)
+        return False
+    stopped: list[Process] = []
+    spawn = testbed.Testbed._spawn
+    monkeypatch.setattr(testbed.Testbed, "_spawn", lambda self, step: (spawn(self, step), stopped.extend(self.switch)))
+    monkeypatch.setattr(Generator, "links_up", links_up)
+    monkeypatch.setattr(testbed, "LINK_S", SHORT_S)
+    monkeypatch.setattr(proc, "STOP_GRACE_S", SHORT_S)
+    with pytest.raises(CellFailed) as caught, bench.up(name):
+        pass
+    assert words_missing(str(caught.value), ["link up on all ports", "nor does the switch answer", "is stopped"]) == []
 
 
 @every_fake

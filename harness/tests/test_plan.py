@@ -101,6 +101,7 @@ OF_ONE_SWITCH = {
                            'nf = "macswap+io"',
     ("xdp-forward", "testpmd"): 'topology = "loopback"\nguest = "process"\nnf = "xdp-forward+io"\n'
                                 'port_kind = "af_packet"',
+    ("loopback-l2fwd", "t4p4s"): 'topology = "loopback"\nguest = "process"\nnf = "l2fwd"',
     ("switch-sockets", "ovs-dpdk"): 'topology = "p2p"\nsockets = "switch"\nqueues = 2',
 }
 ON_NICS = {

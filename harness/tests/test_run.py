@@ -5,6 +5,7 @@ switch for real, as a process that is interrupted and killed.
 
 import csv
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -64,14 +65,51 @@ def capacity_pps(row: dict[str, str]) -> float:
 
 # ---- what is kept of switches --------------------------------------------------------------------------------------
 
-def test_the_hash_of_a_switch_that_we_build_is_of_what_we_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not of the tool that loads it."""
+def test_what_we_build_of_a_switch_is_among_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "BUILD", tmp_path)
     write(tmp_path / "xdp_patch.bpf.o", "a program")
     cells = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"\nport_kind = "af_packet"', switches=["xdp"])
-    versions = run._versions({"xdp": Check("Linux", "", ("/bin/sh",))}, cells, bed.load(None))
-    known = versions["switches"]["xdp"]["sha256"]
-    assert next(iter(known.items())) == (str(tmp_path / "xdp_patch.bpf.o"), host.sha256(tmp_path / "xdp_patch.bpf.o"))
+    checks = {"xdp": Check("Linux", "", ("/bin/sh",))}
+    known = run._versions(checks, cells, bed.load(None))["switches"]["xdp"]["sha256"]
+    assert known == {str(path): host.sha256(path) for path in (tmp_path / "xdp_patch.bpf.o", "/bin/sh")}
+
+
+def test_builds_that_differ_in_any_file_have_another_hash_in_every_row(runtime: Path, tmp_path: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever they are installed; and that of a switch of one file is that file's."""
+    def row_hashes(*texts: str) -> set[str]:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        files = [str(write(folder / str(number), text)) for number, text in enumerate(texts)]
+        monkeypatch.setattr(run, "_versions", lambda *_: {"vswbench": "v", "switches": {
+            "null": {"version": "1", "sha256": {file: host.sha256(file) for file in files}}}})
+        out, _ = measure(cells_of_text(tmp_path, NULL_CELL), tmp_path / "out")
+        return {row["switch_sha256"] for name in ("trials", "results") for row in rows_of(out / f"{name}.csv")}
+    same, again, other, swapped, alone, none = (row_hashes(*texts) for texts in (
+        "ab", "ab", "ac", "ba", "a", ""))
+    assert same == again and len({*same, *other, *swapped, *alone}) == 4
+    assert alone == {hashlib.sha256(b"a").hexdigest()} and none == {""}
+
+
+def test_what_a_switch_takes_of_the_machine_is_missed_before_it_starts(tmp_path: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its ports are sockets."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    cells = cells_of_text(tmp_path, '[matrix]\ntopology = "p2p"', switches=["ovs-dpdk", "bess"])
+    lines = run.missing(cells, {}, bed.load(None))
+    assert {line for line in lines if "apt-get" in line} == {
+        f"{tool} is not there: apt-get install {package}" for tool, package in {
+            "ip": "iproute2", "nsenter": "util-linux", "unshare": "util-linux", "mount": "mount", "umount": "mount",
+            "setpriv": "util-linux", "taskset": "util-linux"}.items()}
+
+
+def test_without_git_a_run_does_not_know_its_version_and_says_so(runtime: Path, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said: list[str] = []
+    folder, [outcome] = run.run("t", cells_of_text(tmp_path, NULL_CELL), bed.load(None), tmp_path / "out", said.append,
+                                {}, up=simulated_up(CAPACITY_PPS))
+    assert outcome.status == "ok" and json.loads((folder / "run.json").read_text())["versions"]["vswbench"] == ""
+    assert any("apt-get install git" in line for line in said)
 
 
 def test_switches_that_a_run_does_not_measure_are_no_part_of_its_plan(runtime: Path, tmp_path: Path,

@@ -145,7 +145,9 @@ def test_options_of_a_testbed_entry_are_checked_when_it_is_used(tmp_path: Path) 
 @pytest.mark.parametrize("typed, said", [
     ("a=testpmd,forwrd=io", "unknown key 'forwrd'; did you mean 'forward'"), ("a=testpmd,forward", "allowed is one of"),
     ("a=ovs-dpdk,emc=maybe", "option 'emc=maybe': allowed is emc=true or false"),
-    ("a=null,fast=1", "unknown key 'fast'")])
+    ("a=null,fast=1", "unknown key 'fast'"), ("a=vpp,rules=10,rules=10", "option 'rules' comes twice"),
+    ("vpp,rules=10", "options stand behind NAME=DRIVER: say 'vpp=vpp,rules=10'"),
+    ("ovs-dpdk,smc", "options stand behind NAME=DRIVER: say 'ovs-dpdk=ovs-dpdk,smc'")])
 def test_options_that_a_switch_does_not_have_are_named(tmp_path: Path, typed: str, said: str) -> None:
     with pytest.raises(BadInput, match=re.escape(said)):
         cells_of_text(tmp_path, MATRIX, switches=[typed])

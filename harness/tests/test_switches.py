@@ -2,13 +2,14 @@
 """Drivers of switches: the contract that all of them keep, and the options that they have."""
 
 import re
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import ports
+from harness import ports, proc
 from harness.errors import Unsupported
 from harness.switches import SWITCHES, find
 from harness.switches.base import Await, Command, File, Namespace, Site, Spawn, Step, cpu_mask, prefix_variable
@@ -34,6 +35,7 @@ def words_of(driver: Any, **options: Any) -> str:
 
 def test_options_reach_the_switch_and_by_default_nothing_is_set() -> None:
     assert "--forward-mode=io" in words_of(Testpmd()) and "--forward-mode=macswap" in words_of(Testpmd(), forward="macswap")
+    assert "--burst" not in words_of(Testpmd()) and "--burst=64" in words_of(Testpmd(), burst=64)
     assert not re.search("emc|smc", words_of(OvsDpdk()))
     assert 'emc-insert-inv-prob="0"' in words_of(OvsDpdk(), emc=False)
     assert 'smc-enable="true"' in words_of(OvsDpdk(), smc=True)
@@ -157,6 +159,23 @@ def test_check_of_an_empty_prefix_says_what_is_missing_and_the_cure(driver: Any,
     else:
         assert check.missing == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@every_driver
+def test_tools_of_the_machine_that_a_switch_takes_are_named_with_their_packages(driver: Any, kind: str) -> None:
+    """So that `check` misses them, and no cell does."""
+    taken = set()
+    for topology in every_topology():
+        for step in steps_of(driver, site_of(topology, kind=kind)):
+            taken |= {"ip"} if isinstance(step, Namespace) else set()
+            argv = step.argv if isinstance(step, (Command, Spawn)) else ()
+            starts = [0, *(i + 1 for i, word in enumerate(argv) if word == "--")]
+            taken |= {argv[i] for i in starts if i < len(argv)}
+        scripts = [step.text for step in steps_of(driver, site_of(topology, kind=kind)) if isinstance(step, File)]
+        taken |= set(re.findall(r"\b(?:u?mount|unshare)\b", " ".join(scripts)))
+    by_name = {word for word in taken if "/" not in word and shutil.which(word)}
+    known = {*driver.tools, *proc.TOOLS, *(ports.TOOLS if kind in ports.ON_DEVICES else ()), "sh", "env"}
+    assert by_name <= known
 
 
 def test_cpu_masks_have_a_bit_for_every_cpu() -> None:

@@ -130,10 +130,11 @@ def test_a_flag_is_raised_exactly_where_its_condition_holds(place: int, of_direc
 
 def test_every_flag_can_be_raised_and_has_a_row_above() -> None:
     """All but those of results (test_calibrate.py, test_mlr.py, test_searches.py, test_blocks.py, test_anchor.py), of
-    repeats, of what packets cost (test_telemetry.py), and of devices (test_kernelnf.py)."""
+    repeats, of what packets cost (test_telemetry.py), of devices (test_kernelnf.py), and of switches that hang
+    (test_fake_switches.py)."""
     of_results = {"lower_bound", "irregular", "capped", "search_limit", "below_width", "unstable", "repeated",
                   "blocks_missing", "drift", "suspect", "not_saturated", "no_vhost_net",
-                  "generic_xdp"}
+                  "generic_xdp", "switch_silent"}
     assert {flag for _, _, _, flags in CONDITIONS for flag in flags} == set(FLAGS) - of_results
 
 
