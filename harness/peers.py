@@ -161,7 +161,7 @@ def _more_mib(cell: Cell) -> int:
 
 
 def _least_mib(cell: Cell) -> int:
-    """A guest with less stops in its boot ("System is deadlocked on memory"): its hugepages leave its kernel nothing."""
+    """A guest with less stops in its boot ("System is deadlocked on memory"): hugepages leave its kernel nothing."""
     more_mib = _more_mib(cell)
     return GUEST_LEAST_MIB + more_mib + more_mib // GUEST_MORE_RATIO
 
