@@ -21,7 +21,7 @@ from harness.topology import GENERATOR
 PAGE_MIB = 2            # hugepages of 2 MiB
 GUEST_HUGEPAGES_MIB = 128
 GUEST_LEAST_MIB = 256       # of a VM with these: the rest is for its kernel and our image,
-GUEST_MORE_RATIO = 8        # which need more beside more hugepages: 104 MiB were enough for 128, 152 too little for 1024
+GUEST_MORE_RATIO = 8        # which need more beside more hugepages: 104 MiB did for 128 MiB, 152 did not for 1024
 OWN_IMAGE_MIB = 1024    # for a whole system, unless the scenario says otherwise
 SSH_PORTS = range(20000, 32000)     # below those that Linux gives out by itself
 
@@ -161,7 +161,7 @@ def _more_mib(cell: Cell) -> int:
 
 
 def _least_mib(cell: Cell) -> int:
-    """A guest with less stops in its boot ("System is deadlocked on memory"): its hugepages leave its kernel nothing."""
+    """A guest with less stops in its boot ("System is deadlocked on memory"): hugepages leave its kernel nothing."""
     more_mib = _more_mib(cell)
     return GUEST_LEAST_MIB + more_mib + more_mib // GUEST_MORE_RATIO
 

@@ -100,8 +100,8 @@ def as_then(about: Mapping[str, Any], cells: Iterable[Cell]) -> dict[str, dict[s
 
 
 def comparable(cell: Cell) -> dict[str, Any]:
-    """All of a cell, as it is fingerprinted: with what a replayed file is, and not where it lies; without its image, which
-    run.json has among the versions."""
+    """All of a cell, as it is fingerprinted: with what a replayed file is, and not where it lies; without its image,
+    which run.json has among the versions."""
     fields = asdict(cell)
     if fields["traffic"] and (replay := fields["traffic"]["replay"]):
         replay["file"] = _sha256(replay["file"])
