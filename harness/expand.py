@@ -142,18 +142,8 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     parts += [cell.port_kind, *([cell.variant] if cell.variant else [])]
     parts += [*([cell.traffic.label] if cell.traffic else []), entry.name]
     mine = replace(cell, id=".".join(parts), switch=entry)
-    if why := traffic.unsupported(cell.traffic, cell.topology):
+    if why := traffic.unsupported(cell.traffic, cell.topology) or _no_ports(mine) or _no_interrupts(mine):
         return replace(mine, unsupported=why)
-    if why := _no_ports(mine):
-        return replace(mine, unsupported=why)
-    if cell.idle == "interrupt" and cell.virtio.queues > 1:
-        return replace(mine, unsupported="idle = \"interrupt\" waits on one queue pair a port: take another idle")
-    if cell.idle == "interrupt" and cell.port_kind not in ports.WITH_INTERRUPTS:
-        return replace(mine, unsupported=f"DPDK has no receive interrupts on ports of kind {cell.port_kind}: take "
-                       "another idle")
-    if cell.idle == "interrupt" and cell.guest == "qemu":
-        return replace(mine, unsupported="a VM's NIC has no receive interrupts under uio_pci_generic: take "
-                       "another idle")
     driver = driver_of(entry)
     if cell.port_kind not in driver.ports:
         why = f"{driver.name} has no ports of kind {cell.port_kind} (it can do {', '.join(driver.ports)})"
@@ -166,6 +156,19 @@ def _for_switch(cell: Cell, entry: SwitchEntry) -> Cell:
     except Unsupported as why:
         return replace(mine, unsupported=str(why))
     return mine
+
+
+def _no_interrupts(cell: Cell) -> str:
+    """Why the cell's nfs cannot wait for interrupts, if they are to; empty if they can."""
+    if cell.idle != "interrupt":
+        return ""
+    if cell.virtio.queues > 1:
+        return "idle = \"interrupt\" waits on one queue pair a port: take another idle"
+    if cell.port_kind not in ports.WITH_INTERRUPTS:
+        return f"DPDK has no receive interrupts on ports of kind {cell.port_kind}: take another idle"
+    if cell.guest == "qemu":
+        return "a VM's NIC has no receive interrupts under uio_pci_generic: take another idle"
+    return ""
 
 
 def _no_ports(cell: Cell) -> str:
