@@ -4,11 +4,13 @@
 VSW_TEST_SEED repeats a run of the tests that try random values.
 """
 
+import csv
 import json
 import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -220,6 +222,23 @@ def vswbench(root: Path, *arguments: object, timeout_s: float = 30) -> tuple[int
             process.kill()
             raise
     return process.returncode, out, err
+
+
+def real_run(tmp_path: Path, text: str, *words: str, timeout_s: float) -> tuple[Path, list[dict[str, str]]]:
+    """The results folder of a real run of this scenario, and its rows of trials.csv. In each of them what was sent was
+    received or lost, and nothing else came. `words`: further arguments."""
+    file = write(tmp_path / "real.toml", text)
+    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as root:     # in which a unix socket's path fits
+        status, out, err = vswbench(Path(root), "run", file, "--out", tmp_path / "results", "--json", *words,
+                                    timeout_s=timeout_s)
+    assert status == 0, out + err
+    [folder] = (tmp_path / "results").iterdir()
+    with (folder / "trials.csv").open(newline="") as trials:
+        rows = list(csv.DictReader(trials))
+    for row in rows:
+        sent, received, lost, foreign = (int(row[f"{what}_count"]) for what in ("sent", "received", "lost", "foreign"))
+        assert (sent, foreign) == (received + lost, 0) and received > 0, row
+    return folder, rows
 
 
 def is_running(pid: int) -> bool:

@@ -53,8 +53,8 @@ def test_a_rival_that_did_nothing_is_no_victory():
 
 
 def test_without_values_there_is_no_figure_and_no_verdict():
-    for made in (row(4, "x", [], "%", at_least(99), "0 of 5 trials were clean"), ratio(4, "x", [], [], at_least(1))):
-        assert (made.value, made.verdict, made.n) == (None, "n/a", 0)
+    for found in (row(4, "x", [], "%", at_least(99), "0 of 5 trials were clean"), ratio(4, "x", [], [], at_least(1))):
+        assert (found.value, found.verdict, found.n) == (None, "n/a", 0)
     assert row(4, "x", [], "%", None, "0 of 5").reason == "0 of 5"
 
 

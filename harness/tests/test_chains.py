@@ -4,13 +4,12 @@
 import csv
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from harness import run
-from harness.tests.support import vswbench, write
+from harness.tests.support import real_run
 from harness.tests.test_ports import needs_devices
 
 SCENARIO = """
@@ -43,12 +42,8 @@ flow_records = true
 def test_no_chain_sees_what_another_carries(switch: str, kind: str, binary: str, tmp_path: Path) -> None:
     if not (run.BUILD / "pktgen").exists() or shutil.which(binary) is None:
         pytest.skip(f"pktgen or {binary} is not there")
-    file = write(tmp_path / "real.toml", SCENARIO.replace("KIND", kind).replace("SWITCH", switch))
-    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as root:     # DPDK's own sockets have long names
-        status, out, err = vswbench(Path(root), "run", file, "--out", tmp_path / "results", "--json", timeout_s=120)
-    assert status == 0, out + err
-    [folder] = (tmp_path / "results").iterdir()
-    [row] = list(csv.DictReader((folder / "trials.csv").open(newline="")))
+    text = SCENARIO.replace("KIND", kind).replace("SWITCH", switch)
+    folder, [row] = real_run(tmp_path, text, timeout_s=120)
     assert (row["chain_count"], row["chain_length"], row["foreign_count"]) == ("2", "2", "0")
     [records] = folder.glob("logs/*/*.flows.csv")
     flows = list(csv.DictReader(records.open(newline="")))

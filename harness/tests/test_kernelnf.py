@@ -16,7 +16,7 @@ from scapy.all import ARP, ICMP, IP, UDP, Ether, IPv6, PcapNgReader, raw
 
 from harness import bed, host, kernelnf, plan, programs, qemu, run
 from harness.cell import Cell
-from harness.tests.support import IMAGE, cells_of_text, seeded, setup_of, vswbench, write
+from harness.tests.support import IMAGE, cells_of_text, real_run, seeded, setup_of
 from harness.tests.test_ports import needs_devices
 from harness.topology import GENERATOR
 
@@ -219,21 +219,6 @@ capture = {first = 20}
 """
 
 
-def real_rows(tmp_path: Path, text: str, timeout_s: float) -> tuple[Path, list[dict[str, str]]]:
-    root = tmp_path / "runtime"
-    root.mkdir()
-    status, out, err = vswbench(root, "run", write(tmp_path / "real.toml", text), "--out", tmp_path / "results", "--json",
-                                timeout_s=timeout_s)
-    assert status == 0, out + err
-    [folder] = (tmp_path / "results").iterdir()
-    with (folder / "trials.csv").open(newline="") as trials:
-        rows = list(csv.DictReader(trials))
-    for row in rows:
-        sent, received, lost, foreign = (int(row[f"{what}_count"]) for what in ("sent", "received", "lost", "foreign"))
-        assert (sent, foreign) == (received + lost, 0) and received > 0, row
-    return folder, rows
-
-
 def times_to_live(folder: Path) -> list[set[int]]:
     """Of the frames that came back, by cell in the order of their folders; checksums are right (scapy's own)."""
     found = []
@@ -254,7 +239,7 @@ def test_functions_of_the_kernel_forward_for_real(tmp_path: Path) -> None:
     counters are those of the trial."""
     chains = ["linux-bridge", "linux-router+io+xdp-forward"]
     guests = f'guest = "process"\nnf = {chains}\ndirection = "two-way"'
-    folder, rows = real_rows(tmp_path, REAL.replace("GUESTS", guests), 120)
+    folder, rows = real_run(tmp_path, REAL.replace("GUESTS", guests), timeout_s=120)
     assert sorted(r["nf"] for r in rows) == chains
     assert sorted(map(sorted, times_to_live(folder))) == [[62], [64]]
     with (folder / "nfs.csv").open(newline="") as hops:
@@ -270,7 +255,7 @@ def test_functions_of_the_kernel_forward_for_real(tmp_path: Path) -> None:
 @pytest.mark.skipif(not (run.BUILD / "guest/image.json").exists(), reason="the guest image is not built")
 def test_a_vm_on_tap_devices_routes_for_real(tmp_path: Path) -> None:
     routers = 'nf = ["linux-router", "xdp-forward"]'
-    folder, rows = real_rows(tmp_path, REAL.replace("GUESTS", f'guest = "qemu"\n{routers}'), 120)
+    folder, rows = real_run(tmp_path, REAL.replace("GUESTS", f'guest = "qemu"\n{routers}'), timeout_s=120)
     assert times_to_live(folder) == [{63}, {63}]
     for row in rows:
         assert ("no_vhost_net" in row["flags"]) != host.has_vhost_net() and "generic_xdp" not in row["flags"]

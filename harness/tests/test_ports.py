@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from harness.errors import BadInput
 from harness.switches import SWITCHES
 from harness.switches.base import Command, File, Namespace, Spawn, inside
 from harness.switches.testpmd import Testpmd
-from harness.tests.support import NICS, cells_of_text, setup_of, vswbench, words_missing, write
+from harness.tests.support import NICS, cells_of_text, real_run, setup_of, words_missing, write
 
 TESTPMD = Testpmd()
 DEVICE_NAME_MAX = 15        # IFNAMSIZ less its end, of <linux/if.h>
@@ -327,21 +326,10 @@ warmup_s = 0
 @pytest.mark.skipif(not (run.BUILD / "pktgen").exists(), reason="pktgen is not built")
 def test_every_switch_without_hugepages_that_is_here_forwards_for_real(tmp_path: Path) -> None:
     """Each in both topologies; what is sent is received or lost, nothing else comes, and no namespace is left."""
-    root = tmp_path / "runtime"
-    root.mkdir()
     here = [d.name for d in SWITCHES if "af_packet" in d.ports and d.hugepages_mib == 0 and not d.check("/usr").missing]
     here = [name for name in here if name != "xdp" or (run.BUILD / "xdp_patch.bpf.o").exists()]
-    file = write(tmp_path / "real.toml", REAL)
-    status, out, err = vswbench(root, "run", file, "--out", tmp_path / "results", "--json",
-                                *(word for name in here for word in ("--switch", name)), timeout_s=120)
-    assert status == 0, out + err
-    [folder] = (tmp_path / "results").iterdir()
-    with (folder / "trials.csv").open(newline="") as trials:
-        rows = list(csv.DictReader(trials))
+    folder, rows = real_run(tmp_path, REAL, *(word for name in here for word in ("--switch", name)), timeout_s=120)
     assert [(r["topology"], r["switch"]) for r in rows] == [(t, name) for t in ("p2p", "loopback") for name in here]
-    for row in rows:
-        sent, received, lost, foreign = (int(row[f"{what}_count"]) for what in ("sent", "received", "lost", "foreign"))
-        assert (sent, foreign) == (received + lost, 0) and received > 0, row
     with (folder / "ledger.csv").open(newline="") as places:
         counted = [int(row["in_count"]) for row in csv.DictReader(places)]
     assert len(counted) == len(here) * (3 + 5) and all(count > 0 for count in counted)
@@ -354,16 +342,7 @@ def test_every_switch_without_hugepages_that_is_here_forwards_for_real(tmp_path:
 def test_over_memif_all_frames_are_counted(tmp_path: Path) -> None:
     """Both ways through testpmd and a forwarder: what is sent is received or lost, and nothing else comes."""
     text = REAL.replace("af_packet", "memif").replace('["p2p", "loopback"]', '"loopback"\ndirection = "two-way"')
-    file = write(tmp_path / "memif.toml", text)
-    with tempfile.TemporaryDirectory(prefix="vsw", dir="/tmp") as root:     # in which a unix socket's path fits
-        status, out, err = vswbench(Path(root), "run", file, "--out", tmp_path / "results", "--json",
-                                    "--switch", "testpmd", timeout_s=60)
-    assert status == 0, out + err
-    [trials] = (tmp_path / "results").glob("*/trials.csv")
-    with trials.open(newline="") as lines:
-        [row] = csv.DictReader(lines)
-    sent, received, lost, foreign = (int(row[f"{what}_count"]) for what in ("sent", "received", "lost", "foreign"))
-    assert (sent, foreign) == (received + lost, 0) and received > 0, row
+    _, [row] = real_run(tmp_path, text, "--switch", "testpmd", timeout_s=60)
     assert float(row["latency_min_ns"]) > 0
 
 
